@@ -1,0 +1,19 @@
+"""Identifiers of sites and devices, and the topics that carry them.
+
+The grammar is the wire format's: ids are compared as bytes, without Unicode folding.
+"""
+
+from __future__ import annotations
+
+import re
+
+ID_PATTERN = r"[a-z0-9][a-z0-9_-]{0,63}"
+_ID = re.compile(rf"\A{ID_PATTERN}\Z", re.ASCII)
+
+NATIVE_PREFIX = "greendc/v1"
+FAMILIES = ("energy", "water", "solar", "accelerator", "weather")
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` may name a site or a device."""
+    return _ID.match(text) is not None

@@ -1,0 +1,162 @@
+"""The ledger: what became of every reading, by site and hour of receipt, and quarantine entries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCounts:
+    """Counts in readings. They balance when received is the sum of the next five.
+
+    `late`, `discarded` and `expected` stand beside the sum and are no part of it.
+    """
+
+    received: int = 0
+    stored: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+    rejected: int = 0
+    spooled: int = 0
+    late: int = 0
+    discarded: int = 0
+
+    def __add__(self, other: LedgerCounts) -> LedgerCounts:
+        return LedgerCounts(
+            self.received + other.received,
+            self.stored + other.stored,
+            self.duplicate + other.duplicate,
+            self.quarantined + other.quarantined,
+            self.rejected + other.rejected,
+            self.spooled + other.spooled,
+            self.late + other.late,
+            self.discarded + other.discarded,
+        )
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every received reading has exactly one verdict."""
+        return self.received == (
+            self.stored + self.duplicate + self.quarantined + self.rejected + self.spooled
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHour:
+    """Counts of one site for one UTC hour of receipt."""
+
+    site: str
+    hour_ms: int
+    counts: LedgerCounts
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineEntry:
+    """Readings of one message that were refused for one reason, with the raw bytes.
+
+    Attributes:
+        id: Stable id; empty before the records have given one.
+        received_ms: When the message arrived, UTC epoch milliseconds.
+        site: Site of the topic.
+        topic: The topic as received.
+        reason: A code of `core.reasons.REASONS` with verdict quarantined.
+        detail: What was found, one line for a person.
+        count: Readings that this entry stands for.
+        rows: Positions of those readings inside the message; empty when the whole message is meant.
+        payload: The raw bytes.
+        state: `open`, `replayed` or `discarded`.
+    """
+
+    id: str
+    received_ms: int
+    site: str
+    topic: str
+    reason: str
+    detail: str
+    count: int
+    rows: tuple[int, ...]
+    payload: bytes
+    state: str = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedEntry:
+    """A rejected message: hash and first KiB for the audit."""
+
+    received_ms: int
+    site: str
+    topic: str
+    reason: str
+    detail: str
+    count: int
+    sha256: str
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DirtySpan:
+    """Readings of a device arrived for [start_ms, end_ms]: intervals they touch are to be computed.
+
+    `end_ms` is the time of the newest such reading, inclusive.
+    """
+
+    site: str
+    family: str
+    device: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOutcome:
+    """What forwarding one spool commit came to; applied to the records once per commit number.
+
+    Attributes:
+        partition: Spool partition.
+        number: Commit number inside the partition, ascending.
+        hours: Ledger changes.
+        quarantined: New entries.
+        rejected: New audit entries.
+        dirty: Spans whose intervals are to be computed again.
+        ignored_members: Names of ignored JSON members with the times they were seen.
+        replayed: Ids of quarantine entries that this commit replayed, with the outcome of the
+            readings: entry id -> (stored, duplicate, still refused).
+        last_message_ms: Receipt of the newest message per site.
+    """
+
+    partition: int
+    number: int
+    hours: tuple[LedgerHour, ...] = ()
+    quarantined: tuple[QuarantineEntry, ...] = ()
+    rejected: tuple[RejectedEntry, ...] = ()
+    dirty: tuple[DirtySpan, ...] = ()
+    ignored_members: dict[str, int] = field(default_factory=dict)
+    replayed: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    last_message_ms: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRequest:
+    """A person's wish about quarantine entries, carried out by the ingester that owns the site.
+
+    Attributes:
+        action: `replay` or `discard`.
+        as_correction: For a replay: held values may be replaced.
+        requested_by: Who asked.
+        note: Reason of a discard.
+        state: `waiting` or `done`.
+        outcome: Per entry id, one line saying what became of it.
+    """
+
+    id: int
+    action: str
+    entry_ids: tuple[str, ...]
+    as_correction: bool
+    requested_by: str
+    note: str
+    requested_at: datetime
+    state: str = "waiting"
+    outcome: dict[str, str] = field(default_factory=dict)
