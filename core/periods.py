@@ -90,7 +90,7 @@ class Period:
             raise ValueError("a period needs aware times")
         if self.end <= self.start:
             raise ValueError(
-                f"a period ends after it starts, not {format_time(self.start)} ..{format_time(self.end)}"
+                f"a period ends after it starts: {format_time(self.start)}, {format_time(self.end)}"
             )
 
     @classmethod

@@ -1,0 +1,1 @@
+"""The front door: command line, settings, wiring of every process, the all-in-one runner."""
