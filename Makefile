@@ -9,6 +9,11 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
+# A certificate that an organisation added to the system is trusted here, too.
+export UV_SYSTEM_CERTS ?= true
+# The interpreter is the one that is here.
+export UV_PYTHON_DOWNLOADS := never
+
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
