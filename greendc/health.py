@@ -1,0 +1,157 @@
+"""`/healthz`, `/readyz` and `/metrics` of a process without the board, and what ready means."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from core.errors import ConfigurationError, GreendcError, Problem
+
+_LOG = logging.getLogger(__name__)
+LEAST_FREE_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that has to be true, and what to do when it is not."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricFamily:
+    """One Prometheus metric: base unit in the name, counters end in `_total`."""
+
+    name: str
+    kind: str
+    help: str
+    samples: Sequence[tuple[dict[str, str], float]]
+
+
+def render_metrics(families: Sequence[MetricFamily]) -> str:
+    """Prometheus text exposition of the families."""
+    lines = []
+    for family in families:
+        lines.append(f"# HELP {family.name} {family.help}")
+        lines.append(f"# TYPE {family.name} {family.kind}")
+        for labels, value in family.samples:
+            inner = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
+            lines.append(
+                f"{family.name}{{{inner}}} {value!r}" if inner else f"{family.name} {value!r}"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def check_data_dir(folder: Path) -> Check:
+    """Whether the data folder can be written and has room."""
+    try:
+        free = shutil.disk_usage(folder).free
+        probe = folder / ".ready-probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        return Check("data_dir", False, f"{folder}: {error.strerror or error}", "make it writable")
+    if free < LEAST_FREE_BYTES:
+        detail = f"{folder} has {free // 1024**2} MiB left"
+        return Check("data_dir", False, detail, "free some space")
+    return Check("data_dir", True, f"{folder}, {free // 1024**2} MiB free")
+
+
+def check_call(name: str, call: Callable[[], str], hint: str) -> Check:
+    """A check from a call that answers with words or raises one of our errors."""
+    try:
+        return Check(name, True, call())
+    except GreendcError as error:
+        return Check(name, False, str(error), hint)
+
+
+class HealthServer:
+    """A small listener on its own thread.
+
+    `/readyz` answers 200 with every check true, else 503 with the list; the checks run when asked.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        ready: Callable[[], Sequence[Check]],
+        metrics: Callable[[], Sequence[MetricFamily]],
+    ) -> None:
+        """Bind the listener.
+
+        Raises:
+            ConfigurationError: The port is taken or the address is not this machine's.
+        """
+
+        class Handler(BaseHTTPRequestHandler):
+            server_version = "greendc"
+            sys_version = ""
+
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path == "/healthz":
+                    self._answer(200, "text/plain", "ok\n")
+                elif path == "/readyz":
+                    checks = list(ready())
+                    status = 200 if all(check.ok for check in checks) else 503
+                    body = [{"check": c.name, "ok": c.ok, "detail": c.detail} for c in checks]
+                    self._answer(status, "application/json", json.dumps(body) + "\n")
+                elif path == "/metrics":
+                    self._answer(200, "text/plain; version=0.0.4", render_metrics(metrics()))
+                else:
+                    self._answer(404, "text/plain", "not found\n")
+
+            def _answer(self, status: int, content_type: str, text: str) -> None:
+                body = text.encode()
+                self.send_response(status)
+                self.send_header("Content-Type", f"{content_type}; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                _LOG.debug(format, *args)
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            problem = f"cannot listen on {host}:{port}: {error.strerror or error}"
+            hint = "stop what holds the port, or choose another with GREENDC_HEALTH__PORT (0: any)"
+            raise ConfigurationError([Problem("settings", "health.port", problem, hint)]) from None
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.2},
+            name="health",
+            daemon=True,
+        )
+
+    @property
+    def address(self) -> str:
+        """`host:port` as bound."""
+        host, port = self._server.server_address[:2]
+        return f"{host!s}:{port}"
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the listener."""
+        self._server.shutdown()
+        self._server.server_close()
