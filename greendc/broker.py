@@ -82,7 +82,7 @@ def render_configuration(listener: BrokerListener) -> str:
         f"acl_file {folder / 'acl'}",
         "persistence true",
         f"persistence_location {folder}/",
-        "# What the broker acknowledged to a sensor and has not handed on lives in its memory until",
+        "# What the broker acknowledged to a sensor and has not handed on is in its memory until",
         "# the next save: at most these seconds of it are lost when the machine fails.",
         "autosave_interval 10",
         f"max_queued_messages {MAX_QUEUED_MESSAGES}",

@@ -1,0 +1,63 @@
+"""One short connection to the broker, to tell what it answers."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from core.connections import MqttConnection
+from core.errors import StoreMisconfiguredError, StoreUnavailableError
+
+_WAIT_S = 5.0
+
+
+def probe_broker(connection: MqttConnection) -> str:
+    """Connect with a client id of its own, read the answer, disconnect.
+
+    Returns:
+        What was found, for people.
+
+    Raises:
+        StoreUnavailableError: Nothing answers there.
+        StoreMisconfiguredError: The broker refuses the account or the protocol version.
+    """
+    answered = threading.Event()
+    reasons: list[Any] = []
+
+    def on_connect(
+        client: paho.Client, userdata: object, flags: object, reason: Any, properties: object
+    ) -> None:
+        reasons.append(reason)
+        answered.set()
+
+    version = paho.MQTTv5 if connection.version == 5 else paho.MQTTv311
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=version)
+    client.on_connect = on_connect
+    if connection.username:
+        client.username_pw_set(connection.username, connection.password)
+    if connection.tls:
+        context = ssl.create_default_context(cafile=connection.ca_file or None)
+        if connection.cert_file:
+            context.load_cert_chain(connection.cert_file, connection.key_file)
+        client.tls_set_context(context)
+    try:
+        client.connect(connection.host, connection.port, keepalive=10)
+    except (OSError, ssl.SSLError) as error:
+        raise StoreUnavailableError(f"no broker answers at {connection.url}: {error}") from None
+    client.loop_start()
+    try:
+        if not answered.wait(_WAIT_S):
+            raise StoreUnavailableError(f"the broker at {connection.url} took no MQTT connection")
+        if reasons[0].is_failure:
+            raise StoreMisconfiguredError(
+                f"the broker at {connection.url} refuses {connection.username or 'anonymous'}: "
+                f"{reasons[0]}"
+            )
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return f"MQTT {'5' if connection.version == 5 else '3.1.1'}, accepted"

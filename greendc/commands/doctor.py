@@ -1,0 +1,201 @@
+"""`greendc doctor`: checks everything that a running service needs and says how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.errors import ConfigurationError, GreendcError
+from greendc.commands.answers import add_json, print_json, print_table
+from greendc.health import Check, check_call, check_data_dir
+from greendc.settings import Settings, load_settings, mqtt_connection
+
+# The figures that a stock broker gets wrong for us; see docs/decisions on the broker.
+_LEAST_QUEUE = 100_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `greendc doctor`."""
+    parser.add_argument(
+        "--broker-config",
+        type=Path,
+        metavar="FILE",
+        help="the broker's mosquitto.conf: queue limits and persistence are read there",
+    )
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run every check; exit 1 where one fails."""
+    checks = list(_checks(arguments))
+    if arguments.json:
+        print_json(
+            [{"check": c.name, "ok": c.ok, "detail": c.detail, "hint": c.hint} for c in checks]
+        )
+    else:
+        print_table(
+            ["check", "", "found", "how to mend it"],
+            [(c.name, "ok" if c.ok else "FAIL", c.detail, "" if c.ok else c.hint) for c in checks],
+        )
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _checks(arguments: argparse.Namespace) -> Iterator[Check]:
+    try:
+        loaded = load_settings(arguments.config)
+    except ConfigurationError as error:
+        detail = "; ".join(str(problem) for problem in error.problems)
+        yield Check("settings", False, detail, "greendc config show lists every setting")
+        return
+    settings = loaded.settings
+    yield Check("settings", True, f"{len(loaded.origins)} set, the others are defaults")
+    yield _check_sites(settings)
+    if settings.data_dir.is_dir():
+        yield check_data_dir(settings.data_dir)
+    else:
+        hint = "it is made at the first start; or set GREENDC_DATA_DIR"
+        yield Check("data_dir", False, f"{settings.data_dir} does not exist", hint)
+    yield _check_broker(settings)
+    if arguments.broker_config is not None:
+        yield _check_broker_config(arguments.broker_config)
+    yield _check_store(settings)
+    yield from _check_records(settings)
+    yield _check_clock()
+    yield _check_fonts()
+    yield _check_port("board", settings.board.host, settings.board.port)
+    yield _check_port("health", settings.health.host, settings.health.port)
+
+
+def _check_sites(settings: Settings) -> Check:
+    from greendc.wiring import open_registry
+
+    def count() -> str:
+        registry = open_registry(settings)
+        devices = sum(len(site.devices) for site in registry)
+        return f"{len(registry)} sites, {devices} devices in {settings.sites_dir}"
+
+    return check_call("sites", count, "greendc sites check lists every problem")
+
+
+def _check_broker(settings: Settings) -> Check:
+    from greendc.broker_probe import probe_broker
+
+    connection = mqtt_connection(settings.mqtt)
+    hint = "start the broker, or correct GREENDC_MQTT__URL and the account"
+    return check_call(f"broker {connection.url}", lambda: probe_broker(connection), hint)
+
+
+def _check_broker_config(path: Path) -> Check:
+    hint = "greendc broker config prints one that keeps what an absent ingester has not read"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        return Check("broker configuration", False, f"{path}: {error}", "name a readable file")
+    values = {
+        parts[0]: parts[1].strip()
+        for line in lines
+        if len(parts := line.strip().split(None, 1)) == 2 and not line.startswith("#")
+    }
+    faults = []
+    queued = values.get("max_queued_messages", "1000")
+    if not queued.isdigit() or 0 < int(queued) < _LEAST_QUEUE:
+        faults.append(f"max_queued_messages {queued}: the broker drops what is beyond, silently")
+    if values.get("persistence", "false") != "true":
+        faults.append("persistence is off: a restart of the broker loses what is queued")
+    if values.get("allow_anonymous", "false") == "true":
+        faults.append("allow_anonymous true: anybody may publish for any site")
+    detail = "; ".join(faults) or "queue limits, persistence and accounts are as they should be"
+    return Check("broker configuration", not faults, detail, hint)
+
+
+def _check_store(settings: Settings) -> Check:
+    from greendc.wiring import open_store
+
+    def ask() -> str:
+        store = open_store(settings, role="read")
+        try:
+            return store.check()
+        finally:
+            store.close()
+
+    hint = "check GREENDC_TIMESERIES__URL, __ORG, __BUCKET and the token"
+    return check_call(f"store {settings.timeseries.url}", ask, hint)
+
+
+def _check_records(settings: Settings) -> Iterator[Check]:
+    from greendc.wiring import open_records
+
+    try:
+        records = open_records(settings)
+    except GreendcError as error:
+        yield Check("records", False, str(error), "check GREENDC_RECORDS__URL and the data folder")
+        return
+    try:
+        yield Check("records", True, "schema is up to date")
+        ignored = records.read_ignored_members()
+        names = ", ".join(f"{name} ({times})" for name, times in sorted(ignored.items())[:20])
+        yield Check("ignored members", True, names or "no unknown member was sent")
+        waiting = records.read_quarantine(limit=1000)
+        count = sum(entry.count for entry in waiting)
+        hint = "greendc quarantine list shows them; mend and replay, or discard with a reason"
+        yield Check("quarantine", not waiting, f"{count} readings in {len(waiting)} entries", hint)
+    finally:
+        records.close()
+
+
+def _check_clock() -> Check:
+    hint = "turn on time synchronisation (systemd-timesyncd or chrony)"
+    program = shutil.which("timedatectl")
+    if program is None:
+        return Check("clock", True, "synchronisation cannot be read here (no timedatectl)")
+    done = subprocess.run(
+        [program, "show", "--property=NTPSynchronized", "--value"],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    answer = done.stdout.strip()
+    if answer not in {"yes", "no"}:
+        return Check("clock", True, "synchronisation cannot be read here")
+    return Check("clock", answer == "yes", f"synchronised: {answer}", hint)
+
+
+def _check_fonts() -> Check:
+    import dashboard
+
+    folder = Path(dashboard.__file__).parent / "build"
+    found = any(folder.rglob("*.woff2")) if folder.is_dir() else False
+    detail = f"Pretendard in {folder.name}/" if found else "the board's font is not built"
+    return Check("fonts", found, detail, "make board-files")
+
+
+def _check_port(name: str, host: str, port: int) -> Check:
+    variable = f"GREENDC_{name.upper()}__PORT"
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if _answers(host, port):
+                return Check(f"{name} port", True, f"{host}:{port} is served by greendc")
+            detail = f"{host}:{port}: {error.strerror or error}"
+            return Check(f"{name} port", False, detail, f"free it, or set {variable}")
+    return Check(f"{name} port", True, f"{host}:{port} is free")
+
+
+def _answers(host: str, port: int) -> bool:
+    import http.client
+
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
