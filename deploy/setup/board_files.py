@@ -37,6 +37,8 @@ NODE_REQUIREMENTS = REPOSITORY / "requirements" / "node.txt"
 
 # Lock files as we write them are read by npm 7 and later.
 OLDEST_NPM = 7
+# Node trusts only its own list unless told: here, as elsewhere in the set-up, the system's counts.
+SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 COMPRESSED_SUFFIXES = {".js", ".css"}
 FONT_FOLDER = "dist/web/variable"
 
@@ -141,6 +143,8 @@ def install_packages(scratch: Path) -> Path:
     folder.mkdir()
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy2(PACKAGE_FOLDER / name, folder / name)
+    if SYSTEM_CERTIFICATES.is_file():
+        os.environ.setdefault("NODE_EXTRA_CA_CERTS", str(SYSTEM_CERTIFICATES))
     # The user's own npm configuration may name old keys: npm warns of each, we do not care.
     run([*find_npm(scratch), "ci", "--loglevel=error"], folder, "npm ci in dashboard/")
     return folder / "node_modules"
