@@ -114,4 +114,5 @@ begin=$(date +%s)
 }
 starts "$server.part" || give_up "the built server does not start, see $log"
 mv "$server.part" "$server"
+rm -rf "$work/go-venv" "$work/bin"
 say "built in $(($(date +%s) - begin)) s: $server"

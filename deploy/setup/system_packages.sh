@@ -9,8 +9,8 @@ missing=()
 for need in "$@"; do
     case $need in
     python)
-        # The environment that is there was made already.
-        [ -x .venv/bin/python ] && continue
+        # An environment that is there and whole was made already.
+        .venv/bin/python -m pip --version >/dev/null 2>&1 && continue
         if ! command -v "$python" >/dev/null; then
             missing+=(python3 python3-venv)
         elif ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
