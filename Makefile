@@ -38,7 +38,7 @@ setup-dev: $(VENV)/.ready-dev ## the same, and what tests and checks need
 $(VENV)/.bootstrapped: requirements/bootstrap.txt
 	@PYTHON="$(PYTHON)" deploy/setup/system_packages.sh python
 	@echo "set-up: making $(VENV)"
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@test -e $(VENV)/.made || { $(PYTHON) -m venv --clear $(VENV); touch $(VENV)/.made; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 	    --only-binary :all: -r requirements/bootstrap.txt
 	@touch $@

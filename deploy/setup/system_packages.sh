@@ -10,7 +10,7 @@ for need in "$@"; do
     case $need in
     python)
         # An environment that is there and whole was made already.
-        .venv/bin/python -m pip --version >/dev/null 2>&1 && continue
+        [ -e .venv/.made ] && continue
         if ! command -v "$python" >/dev/null; then
             missing+=(python3 python3-venv)
         elif ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
