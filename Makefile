@@ -24,7 +24,7 @@ SETS    = requirements/bootstrap.txt requirements/run.txt
 LOCK   := $(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \
           --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: help setup setup-dev board-files influxdb demo test acceptance check format lock bench clean
+.PHONY: help setup setup-dev board-files influxdb demo test acceptance check format docs lock bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,6 +93,9 @@ bench: setup-dev influxdb ## measures the ingester and the stores
 	@$(BIN)/python -m bench $(ARGS)
 
 # ---------------------------------------------------------------- upkeep
+
+docs: setup ## the pages that are generated from the catalogues
+	@$(BIN)/python -m greendc.catalogue_pages
 
 lock: $(VENV)/.bootstrapped ## the requirement files anew from the .in files (ARGS=--upgrade for newer versions)
 	@$(LOCK) $(ARGS) requirements/run.in -o requirements/run.txt

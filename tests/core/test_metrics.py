@@ -44,7 +44,9 @@ def test_an_integral_agrees_with_the_unit_table() -> None:
     for metric in CATALOGUE.values():
         if metric.integral_per_hour:
             rate, amount = base[UNITS[metric.unit].dimension]
-            per_hour = conversion(metric.unit, rate)[0] * conversion(amount, metric.integral_unit)[0]
+            per_hour = (
+                conversion(metric.unit, rate)[0] * conversion(amount, metric.integral_unit)[0]
+            )
             assert metric.integral_per_hour == per_hour
 
 

@@ -66,7 +66,11 @@ def test_a_site_with_a_group_and_two_states_of_one_device() -> None:
         (('"active_power_kw"', '"active_power_w"'), "metrics", "unknown metric"),
         (('zone = "Asia/Seoul"', 'zone = "Asia/Soul"'), "zone", "unknown time zone"),
         (('id = "grid-a"', 'id = "Grid A"'), "id", "is no id"),
-        (("valid_from = 2026-01-01", "valid_from = 2026-01-01T00:00:00"), "valid_from", "no offset"),
+        (
+            ("valid_from = 2026-01-01", "valid_from = 2026-01-01T00:00:00"),
+            "valid_from",
+            "no offset",
+        ),
         (("pue_category = 2", "pue_category = 4"), "pue_category", "1, 2 or 3"),
         (("schema = 1", "schema = 2"), "schema", "1"),
         (("cadence_s = 10", "cadence_s = 0"), "cadence_s", "greater than 0"),

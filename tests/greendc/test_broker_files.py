@@ -50,7 +50,9 @@ def publish(connection: MqttConnection, topic: str) -> str:
     done = threading.Event()
     answers: list[str] = []
 
-    def on_publish(client: paho.Client, userdata: object, mid: int, reason: object, p: object) -> None:
+    def on_publish(
+        client: paho.Client, userdata: object, mid: int, reason: object, p: object
+    ) -> None:
         answers.append(str(reason))
         done.set()
 

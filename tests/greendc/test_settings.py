@@ -53,7 +53,13 @@ def test_every_problem_of_file_and_environment_comes_at_once(tmp_path: Path) -> 
     with pytest.raises(ConfigurationError) as caught:
         load_settings(str(file), {"GREENDC_BOARD_PORT": "1", "GREENDC_TIMESERIES__RAW_DAYS": "-1"})
     keys = {problem.key for problem in caught.value.problems}
-    wanted = {"mqtt.url", "borad", "board.port", "GREENDC_BOARD_PORT", "GREENDC_TIMESERIES__RAW_DAYS"}
+    wanted = {
+        "mqtt.url",
+        "borad",
+        "board.port",
+        "GREENDC_BOARD_PORT",
+        "GREENDC_TIMESERIES__RAW_DAYS",
+    }
     assert keys == wanted
     assert all(problem.hint for problem in caught.value.problems)
 
