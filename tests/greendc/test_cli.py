@@ -48,7 +48,8 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from greendc.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
-        f"found = sorted(set('{HEAVY}'.split()) & set(sys.modules)); sys.exit(repr(found) if found else 0)"
+        f"found = sorted(set('{HEAVY}'.split()) & set(sys.modules))\n"
+        "sys.exit(repr(found) if found else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
