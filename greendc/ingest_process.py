@@ -1,0 +1,106 @@
+"""The ingester as a process: service, store, records, health listener."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+
+from core.clock import Clock
+from core.errors import StoreError
+from greendc.health import Check, HealthServer, MetricFamily, check_call, check_data_dir
+from greendc.ingest_metrics import ingest_metrics
+from greendc.settings import Settings, mqtt_connection
+from greendc.wiring import open_records, open_registry, open_store, prepare_data_dir
+from ingest.service import IngestConfig, IngestService
+
+_LOG = logging.getLogger(__name__)
+_PREPARE_RETRY_S = 5.0
+
+
+class IngestProcess:
+    """Wires and runs one ingester; a context manager that releases everything.
+
+    A broker or store that is away at start or later is waited for: what arrives meanwhile lies in
+    the spool.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        registry = open_registry(settings)
+        prepare_data_dir(settings)
+        self._store = open_store(settings, role="ingest")
+        self._records = open_records(settings)
+        self._stopping = threading.Event()
+        self._service = IngestService(
+            registry,
+            self._store,
+            self._records,
+            IngestConfig(
+                connection=mqtt_connection(settings.mqtt),
+                client_id=settings.mqtt.client_id,
+                partitions=settings.ingest.taken(),
+                partition_table=settings.ingest.partition_table,
+                spool_dir=settings.spool_dir,
+                site_readings_per_s=settings.ingest.site_readings_per_s,
+            ),
+            clock,
+        )
+        self._health = HealthServer(
+            settings.health.host, settings.health.port, ready=self._ready, metrics=self._metrics
+        )
+
+    def __enter__(self) -> IngestProcess:
+        self._health.start()
+        _LOG.info("health at http://%s/readyz", self._health.address)
+        threading.Thread(target=self._prepare_store, name="prepare", daemon=True).start()
+        self._service.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopping.set()
+        self._service.stop(timeout_s=8.0)
+        self._health.stop()
+        self._records.close()
+        self._store.close()
+
+    def run_until(self, stop: threading.Event) -> None:
+        """Serve until `stop` is set."""
+        self._service.run_until(stop)
+
+    def _prepare_store(self) -> None:
+        prepare = getattr(self._store, "prepare", None)
+        if prepare is None:
+            return
+        said = ""
+        while not self._stopping.is_set():
+            try:
+                prepare()
+                return
+            except StoreError as error:
+                if str(error) != said:
+                    _LOG.warning("the store is not usable yet, readings are kept: %s", error)
+                    said = str(error)
+            self._stopping.wait(_PREPARE_RETRY_S)
+
+    def _ready(self) -> Sequence[Check]:
+        status = self._service.status()
+        broker = f"connected to {self._settings.mqtt.url}" if status.connected else "not connected"
+        return [
+            Check("broker", status.connected, broker, "start the broker or correct the account"),
+            check_call("store", self._store.check, "check GREENDC_TIMESERIES__…"),
+            check_call("records", self._count_records, "check GREENDC_RECORDS__URL"),
+            check_data_dir(self._settings.data_dir),
+        ]
+
+    def _count_records(self) -> str:
+        return f"{len(self._records.read_last_messages())} sites have sent"
+
+    def _metrics(self) -> Sequence[MetricFamily]:
+        return ingest_metrics(self._service.status())

@@ -1,0 +1,1 @@
+"""MQTT bytes to stored readings: decode, normalise, spool, forward; quarantine and ledger."""
