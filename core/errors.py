@@ -8,6 +8,7 @@ Every message names what is wrong, where, and how to mend it.
 - `StoreMisconfiguredError`: the store refuses us (token, organisation, bucket); keep the data,
   say so, and retry slowly.
 - `StoreRejectedError`: the store refuses this data; split the batch until the culprit is found.
+- `BrokerUnavailableError`: no MQTT broker answers; retry later (exit code 3 on the command line).
 - `SpoolFullError`: there is no room to keep what arrives; stop acknowledging until there is.
 - `NotFoundError`: the thing asked for does not exist (exit code 2 on the command line).
 - `InsufficientDataError`: the number is refused, with its reason.
@@ -87,6 +88,10 @@ class StoreMisconfiguredError(StoreError):
 
 class StoreRejectedError(StoreError):
     """The store refuses the data itself; a smaller batch without the culprit may pass."""
+
+
+class BrokerUnavailableError(GreendcError):
+    """The MQTT broker does not answer; the same call may succeed later."""
 
 
 class SpoolFullError(GreendcError):
