@@ -103,8 +103,8 @@ def unpack_commit(packed: bytes, hours: list[LedgerHour]) -> Commit:
             blocks=[_unpack_block(part) for part in document["blocks"]],
             hours=hours,
             quarantined=[
-                QuarantineEntry("", *entry[:6], tuple(entry[6]), entry[7])
-                for entry in document["quarantined"]
+                QuarantineEntry("", at, site, topic, reason, detail, count, tuple(rows), payload)
+                for at, site, topic, reason, detail, count, rows, payload in document["quarantined"]
             ],
             rejected=[RejectedEntry(*entry) for entry in document["rejected"]],
             raw={kept[0]: (kept[1], kept[2], kept[3]) for kept in document["raw"]},

@@ -103,9 +103,9 @@ class Normaliser:
                     _refuse(position, chunk, "device_mismatch", detail, refusals, good)
         lookup = self._index
         index = np.fromiter((lookup.get(name, -1) for name in names), np.int64, len(names))
-        for position in np.flatnonzero((index < 0) & good):
+        for position in np.flatnonzero((index < 0) & good).tolist():
             detail = f"{names[position]!r} is not declared in the site file of {self._site.id}"
-            _refuse(int(position), chunk, "unknown_device", detail, refusals, good)
+            _refuse(position, chunk, "unknown_device", detail, refusals, good)
         for number in np.unique(index[good]).tolist():
             if self._families[number] != family:
                 rows = np.flatnonzero((index == number) & good)
@@ -166,8 +166,8 @@ class Normaliser:
         if outside.any():
             rows = np.flatnonzero(outside)
             worst = float(converted[rows[0]])
-            detail = f"{metric.name} {worst:g} {metric.unit} lies outside "
-                f"{metric.low:g} … {metric.high:g}"
+            span = f"{metric.low:g} … {metric.high:g}"
+            detail = f"{metric.name} {worst:g} {metric.unit} lies outside {span}"
             refusals.add_rows(chunk.rows[rows], "out_of_range", detail)
             good[rows] = False
         return converted
