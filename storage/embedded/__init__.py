@@ -1,0 +1,1 @@
+"""Time series in SQLite files, for one machine without a server."""

@@ -1,0 +1,183 @@
+"""Intervals and results of the embedded store, as rows keyed for range scans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.intervals import FLOAT_COLUMNS, IntervalBlock
+from core.ports import ResultRow
+from core.samples import SeriesKey
+from storage.embedded.files import Database
+from storage.embedded.series import SERIES_SCHEMA, SeriesTable
+from storage.schema import check_intervals, check_results, interval_floats
+
+DERIVED_VERSION = 1
+DERIVED_SCHEMA = f"""
+{SERIES_SCHEMA}
+CREATE TABLE interval (
+    series INTEGER NOT NULL,
+    start_ms INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (series, start_ms)
+) WITHOUT ROWID;
+CREATE TABLE result (
+    site TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    resolution TEXT NOT NULL,
+    start_ms INTEGER NOT NULL,
+    value REAL,
+    document BLOB NOT NULL,
+    PRIMARY KEY (site, kind, name, subject, resolution, start_ms)
+) WITHOUT ROWID
+"""
+
+# One interval: its columns side by side. A row of twelve SQL numbers reads three times slower, and
+# SQLite has no NaN.
+_RECORD = np.dtype([("count", "<i4"), *[(name, "<f8") for name in FLOAT_COLUMNS]])
+
+
+class DerivedFile:
+    """Intervals and results in one SQLite file."""
+
+    def __init__(self, folder: Path, *, writable: bool) -> None:
+        self._series = SeriesTable()
+        self._file = Database(
+            folder / "derived.sqlite", DERIVED_SCHEMA, DERIVED_VERSION, writable=writable
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def write_intervals(self, blocks: Sequence[IntervalBlock]) -> None:
+        """Write intervals in one transaction; what is there is replaced."""
+        for block in blocks:
+            check_intervals(block)
+        with self._file.writing() as connection:
+            try:
+                self._series.load(connection)
+                for block in blocks:
+                    number = self._series.number(connection, block.key)
+                    connection.executemany(
+                        "INSERT OR REPLACE INTO interval (series, start_ms, data) VALUES (?, ?, ?)",
+                        _interval_rows(number, block),
+                    )
+            except BaseException:
+                self._series.forget()
+                raise
+
+    def read_intervals(
+        self,
+        site: str,
+        start_ms: int,
+        end_ms: int,
+        family: str | None,
+        devices: Sequence[str] | None,
+        metrics: Sequence[str] | None,
+    ) -> list[IntervalBlock]:
+        """Intervals that start in [start_ms, end_ms), one block per series, sorted by key."""
+        found = []
+        with self._file.reading() as connection:
+            if connection is None:
+                return []
+            self._series.load(connection)
+            for number, key in self._series.find(site, family, devices, metrics).items():
+                rows = connection.execute(
+                    "SELECT start_ms, data FROM interval "
+                    "WHERE series = ? AND start_ms >= ? AND start_ms < ?",
+                    (number, start_ms, end_ms),
+                ).fetchall()
+                if rows:
+                    found.append(_interval_block(key, rows))
+        return sorted(found, key=lambda block: block.key)
+
+    def write_results(self, rows: Sequence[ResultRow]) -> None:
+        """Write figures in one transaction; a row of the same key is replaced."""
+        check_results(rows)
+        with self._file.writing() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        row.site,
+                        row.kind,
+                        row.name,
+                        row.subject,
+                        row.resolution,
+                        row.start_ms,
+                        None if row.value is None else float(row.value),
+                        row.document,
+                    )
+                    for row in rows
+                ],
+            )
+
+    def read_results(
+        self,
+        site: str,
+        kind: str,
+        start_ms: int,
+        end_ms: int,
+        names: Sequence[str] | None,
+        resolution: str | None,
+        subject: str | None,
+    ) -> list[ResultRow]:
+        """Figures whose start lies in [start_ms, end_ms), by key."""
+        wanted = None if names is None else sorted(set(names))
+        with self._file.reading() as connection:
+            if connection is None:
+                return []
+            if wanted is None:
+                wanted = [
+                    name
+                    for (name,) in connection.execute(
+                        "SELECT DISTINCT name FROM result WHERE site = ? AND kind = ?",
+                        (site, kind),
+                    )
+                ]
+            rows = [
+                row
+                for name in wanted
+                for row in connection.execute(
+                    "SELECT name, subject, resolution, start_ms, value, document FROM result "
+                    "WHERE site = ?1 AND kind = ?2 AND name = ?3 "
+                    "AND start_ms >= ?4 AND start_ms < ?5 "
+                    "AND (?6 IS NULL OR resolution = ?6) AND (?7 IS NULL OR subject = ?7)",
+                    (site, kind, name, start_ms, end_ms, resolution, subject),
+                )
+            ]
+        return [ResultRow(site, kind, *row) for row in sorted(rows, key=lambda row: row[:4])]
+
+    def describe(self) -> str:
+        """What the file holds, for people."""
+        with self._file.reading() as connection:
+            if connection is None:
+                return f"no intervals yet in {self._file.path}"
+            connection.execute("SELECT 1 FROM interval LIMIT 1").fetchone()
+        return str(self._file.path)
+
+
+def _interval_rows(number: int, block: IntervalBlock) -> Iterable[tuple[int, int, bytes]]:
+    records = np.empty(len(block), _RECORD)
+    records["count"] = block.count
+    for name, values in interval_floats(block).items():
+        records[name] = values
+    raw, size = records.tobytes(), _RECORD.itemsize
+    for position, start_ms in enumerate(block.start_ms.tolist()):
+        yield number, start_ms, raw[position * size : (position + 1) * size]
+
+
+def _interval_block(key: SeriesKey, rows: Sequence[tuple[int, bytes]]) -> IntervalBlock:
+    start = np.array([start_ms for start_ms, _ in rows], np.int64)
+    records: NDArray[Any] = np.frombuffer(b"".join([data for _, data in rows]), _RECORD)
+    columns: dict[str, Any] = {
+        name: np.ascontiguousarray(records[name], np.float64) for name in FLOAT_COLUMNS
+    }
+    return IntervalBlock(key, start, records["count"].astype(np.int32), **columns)

@@ -1,0 +1,1 @@
+"""Records in SQL: ledger, quarantine, work of analytics, accounts, audit."""
