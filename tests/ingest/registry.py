@@ -1,0 +1,39 @@
+"""A small site for the tests of ingest."""
+
+_METER = """
+[[devices]]
+id = "{id}"
+family = "{family}"
+role = "{role}"
+metrics = {metrics}
+cadence_s = 10
+valid_from = 2026-01-01
+{more}
+"""
+
+
+def _meter(device: str, family: str, role: str, metrics: list[str], more: str = "") -> str:
+    quoted = ", ".join(f'"{name}"' for name in metrics)
+    return _METER.format(id=device, family=family, role=role, metrics=f"[{quoted}]", more=more)
+
+
+REGISTRY_FILE = (
+    """
+schema = 1
+id = "test-dc"
+name = { ko = "시험", en = "Test" }
+operator = "Nobody"
+status = "operating"
+data = "simulated"
+zone = "Asia/Seoul"
+location = { latitude = 37.3, longitude = 126.8 }
+pue_category = 2
+"""
+    + _meter("grid-a", "energy", "grid_feed", ["active_power_kw", "active_energy_kwh"])
+    + _meter("grid-b", "energy", "grid_feed", ["active_power_kw", "active_energy_kwh"])
+    + _meter(
+        "ct-1", "energy", "pdu_output", ["active_power_kw", "power_factor"], "multiplier = 40"
+    )
+    + _meter("mains", "water", "mains_supply", ["volume_m3"])
+    + _meter("roof", "weather", "station", ["temperature_c"])
+)
