@@ -31,9 +31,7 @@ pue_category = 2
 """
     + _meter("grid-a", "energy", "grid_feed", ["active_power_kw", "active_energy_kwh"])
     + _meter("grid-b", "energy", "grid_feed", ["active_power_kw", "active_energy_kwh"])
-    + _meter(
-        "ct-1", "energy", "pdu_output", ["active_power_kw", "power_factor"], "multiplier = 40"
-    )
+    + _meter("ct-1", "energy", "pdu_output", ["active_power_kw", "power_factor"], "multiplier = 40")
     + _meter("mains", "water", "mains_supply", ["volume_m3"])
     + _meter("roof", "weather", "station", ["temperature_c"])
 )

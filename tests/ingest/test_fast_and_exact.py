@@ -90,7 +90,9 @@ def test_on_generated_and_mutated_payloads(document: Any, gateway: bool, chance:
     mutated = bytearray(payload)
     for _ in range(chance.randint(1, 3)):
         place = chance.randrange(len(mutated))
-        mutated[place : place + chance.randint(0, 1)] = bytes([chance.choice(b'{}[]":,0e.-tn \xff')])
+        mutated[place : place + chance.randint(0, 1)] = bytes(
+            [chance.choice(b'{}[]":,0e.-tn \xff')]
+        )
     spoiled = bytes(mutated)
     assert judged(spoiled, gateway=gateway, exact=False) == judged(
         spoiled, gateway=gateway, exact=True
@@ -129,7 +131,9 @@ def test_messages_of_one_reading_are_judged_as_if_each_came_alone(documents: lis
         max_size=20,
     )
 )
-def test_columns_and_rows_say_the_same(rows: list[tuple[int, str, float | None, float | None]]) -> None:
+def test_columns_and_rows_say_the_same(
+    rows: list[tuple[int, str, float | None, float | None]],
+) -> None:
     names = ("active_power_kw", "active_energy_kwh")
     columns = {
         "ts": [row[0] for row in rows],

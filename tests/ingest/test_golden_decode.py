@@ -1,7 +1,7 @@
 """Every way in which a message can be right or wrong: one folder a case, found by one loop.
 
-A case holds `topic.txt`, `payload.json` (bytes), `expected.json`, and where the bytes are too many to
-keep, `payload.recipe`: `pad N` fills with spaces to N bytes, `repeat N` repeats the payload.
+A case holds `topic.txt`, `payload.json` (bytes), `expected.json`, and where the bytes are too many
+to keep, `payload.recipe`: `pad N` fills with spaces to N bytes, `repeat N` repeats the payload.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def readings_of(commit: Commit) -> list[list[Any]]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case: Path) -> None:
-    message = RawMessage((case / "topic.txt").read_text().strip("\n"), payload_of(case), RECEIVED_MS)
+    message = RawMessage(
+        (case / "topic.txt").read_text().strip("\n"), payload_of(case), RECEIVED_MS
+    )
     expected = json.loads((case / "expected.json").read_text(encoding="utf-8"))
     intake = Intake(build_registry({"test": REGISTRY_FILE}), site_readings_per_s=1000)
     commit = intake.take([message])
