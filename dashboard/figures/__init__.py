@@ -1,0 +1,1 @@
+"""Figures of the board as plain plotly documents: pure functions that know no dash."""

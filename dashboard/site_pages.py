@@ -1,0 +1,322 @@
+"""The pages behind sign-in: the list of sites, a site's overview, its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from core.clock import Clock
+from core.quality import Verdict
+from core.sites import Site, SiteRegistry
+from core.text import LANGUAGES, Language
+from dashboard import formats
+from dashboard.card_words import CardWords
+from dashboard.cards import VERDICT_WORDS, site_view
+from dashboard.evidence import card_evidence
+from dashboard.figures.palette import dark_by_light
+from dashboard.live_feed import LiveCards
+from dashboard.live_hub import LiveHub, LiveState
+from dashboard.live_values import ValueState
+from dashboard.page_context import Choices, Pages, read_choices, switch_address
+from dashboard.permissions import (
+    ForbiddenError,
+    NoSuchSiteError,
+    allowed_sites,
+    authorize,
+    is_allowed,
+)
+from dashboard.problems import problem_response
+from dashboard.static_files import StaticFiles
+from dashboard.today import SiteDay, SiteDays
+from dashboard.visitors import current_visitor
+from dashboard.words import load_words
+
+# Words that the page's script puts together by itself.
+SCRIPT_WORDS = (
+    "duration.seconds",
+    "duration.minutes",
+    "duration.hours",
+    "duration.days",
+    "age.normal",
+    "age.late",
+    "age.stale",
+    "age.none",
+    "age.lost",
+    "conn.live",
+    "conn.lost",
+    "conn.fault",
+    "evidence.failed",
+)
+_STATE_WORDS = {
+    ValueState.NORMAL: "state.normal",
+    ValueState.LATE: "state.late",
+    ValueState.STALE: "state.stale",
+    ValueState.NO_DATA: "state.no_data",
+    ValueState.OUT: "state.out",
+}
+_DASH_PIECES = ("app_entry", "dash_config", "dash_scripts", "dash_renderer")
+# Worst first: silent, late, without data, normal, planned.
+_ORDER = ("stale", "late", "no_data", "normal", "planned", "hidden")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRow:
+    """One line of the list of sites."""
+
+    id: str
+    name: str
+    place: str
+    state: str
+    state_words: str
+    pue: str
+    pue_tag: str
+    power: str
+    age: str
+
+
+class SitePages:
+    """Renders pages for the visitor of the request."""
+
+    def __init__(
+        self,
+        *,
+        registry: SiteRegistry,
+        pages: Pages,
+        static: StaticFiles,
+        hub: LiveHub,
+        days: SiteDays,
+        clock: Clock,
+        render_charts: Callable[[Request, Callable[[dict[str, str]], str]], str],
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            render_charts: Gives Dash's scripts and entry to a renderer of the page.
+        """
+        self._registry = registry
+        self._pages = pages
+        self._static = static
+        self._hub = hub
+        self._days = days
+        self._clock = clock
+        self._render_charts = render_charts
+
+    def routes(self) -> APIRouter:
+        """`/`, `/s/{site}` and the evidence of a card."""
+        router = APIRouter(include_in_schema=False)
+        router.get("/")(self.sites)
+        router.get("/s/{site_id}")(self.overview)
+        router.get("/_board/evidence")(self.evidence)
+        router.get("/_board/here")(self.here)
+        return router
+
+    async def here(self) -> Response:
+        """A person is at the page: the gate has counted the request as use."""
+        return Response(status_code=204)
+
+    async def sites(self, request: Request) -> Response:
+        """The list of the sites that the visitor may know, worst first."""
+        visitor = current_visitor()
+        choices = read_choices(request, visitor)
+        known = allowed_sites(visitor.account, "know", self._registry)
+        rows = []
+        for site in known:
+            if site.status == "planned" or not is_allowed(visitor.account, "live", site.id):
+                rows.append(self._quiet_row(site, choices.language))
+                continue
+            state = await self._hub.latest(site)
+            rows.append(self._live_row(site, state, await self._days.get(site), choices.language))
+        rows.sort(key=lambda row: _ORDER.index(row.state))
+        simulated = any(site.is_simulated for site in known)
+        return self._answer(request, "sites.html", choices, None, simulated=simulated, rows=rows)
+
+    async def overview(self, request: Request, site_id: str) -> Response:
+        """A site's page: the newest values stand in it before any script has run."""
+        visitor = current_visitor()
+        choices = read_choices(request, visitor)
+        try:
+            site = authorize(visitor.account, "live", site_id, self._registry)
+        except NoSuchSiteError:
+            return self.message(request, 404)
+        except ForbiddenError:
+            return self.message(request, 403)
+        state = await self._hub.latest(site)
+        day = await self._days.get(site)
+        words = load_words()[choices.language]
+        now = self._clock.now()
+        view = site_view(site, state.snapshot, day, words) if state.snapshot else None
+        role = words("overview.category", category=site.pue_category)
+        place = site.place.get(choices.language) if site.place else site.operator
+        local = now.astimezone(site.zone)
+        values: dict[str, Any] = {
+            "view": view,
+            "here": "overview",
+            "is_faulty": state.is_faulty or self._days.is_faulty(site),
+            "place": f"{place} · {role}",
+            "clock": {
+                "day": formats.format_day(now, site.zone, words),
+                "time": f"{local:%H:%M:%S}",
+                "zone": formats.zone_name(now, site.zone),
+            },
+            "has_chart": view is not None and view.facility is not None and view.it is not None,
+            "has_plotly": "plotly/plotly-cartesian.min.js" in self._static,
+        }
+
+        def render(dash: dict[str, str]) -> str:
+            return self._render(
+                request, "site.html", choices, site, simulated=site.is_simulated, **values, **dash
+            )
+
+        if values["has_chart"]:
+            html = self._render_charts(request, render)
+        else:
+            html = render(dict.fromkeys(_DASH_PIECES, ""))
+        return self._pages.as_page(html, choices)
+
+    async def evidence(self, request: Request) -> Response:
+        """The evidence of one card as a piece of HTML for the page's dialog."""
+        visitor = current_visitor()
+        choices = read_choices(request, visitor)
+        site_id, card = (request.query_params.get(name, "") for name in ("site", "id"))
+        try:
+            site = authorize(visitor.account, "live", site_id, self._registry)
+        except NoSuchSiteError:
+            return problem_response(404)
+        except ForbiddenError:
+            return problem_response(403)
+        state = await self._hub.latest(site)
+        day = await self._days.get(site)
+        words = load_words()[choices.language]
+        if state.snapshot is None:
+            return problem_response(503)
+        view = card_evidence(card, site, state.snapshot, day, words)
+        if view is None:
+            return problem_response(404)
+        return self._pages.answer("evidence.html", choices, view=view)
+
+    def message(self, request: Request, status: int) -> Response:
+        """A page that says why there is nothing here, and whom to ask."""
+        choices = read_choices(request, current_visitor())
+        heading, lines = {
+            403: ("forbidden.title", ("forbidden.text",)),
+            404: ("missing_page.title", ("missing_page.text",)),
+        }[status]
+        html = self._render(
+            request, "message.html", choices, None, simulated=False, heading=heading, lines=lines
+        )
+        return self._pages.as_page(html, choices, status=status)
+
+    # ------------------------------------------------------------ pieces
+
+    def _quiet_row(self, site: Site, language: Language) -> SiteRow:
+        words = load_words()[language]
+        planned = site.status == "planned"
+        return SiteRow(
+            id=site.id,
+            name=site.name.get(language),
+            place=site.place.get(language) if site.place else site.operator,
+            state="planned" if planned else "hidden",
+            state_words=words("state.planned") if planned else "",
+            pue="",
+            pue_tag="",
+            power="",
+            age="",
+        )
+
+    def _live_row(
+        self, site: Site, state: LiveState, day: SiteDay | None, language: Language
+    ) -> SiteRow:
+        words = load_words()[language]
+        live = state.snapshot
+        card_words = CardWords(site, self._clock.now_ms(), words)
+        cadence_s = 60.0
+        newest = None
+        if live is not None and live.families:
+            cadence_s = min(family.cadence_s for family in live.families)
+            newest = live.newest_ms
+        freshness = card_words.freshness(newest, cadence_s)
+        row = day.site_kpi("pue") if day else None
+        pue, _ = formats.format_kpi("pue", row.value if row else None)
+        power = live.facility if live is not None else None
+        known = power is not None and power.value is not None and not power.is_incomplete
+        kw = formats.format_number(power.value if power and known else None, 0)
+        return SiteRow(
+            id=site.id,
+            name=site.name.get(language),
+            place=site.place.get(language) if site.place else site.operator,
+            state=freshness.state.value,
+            state_words=words(_STATE_WORDS[freshness.state]),
+            pue=pue,
+            pue_tag=words(VERDICT_WORDS[row.verdict])
+            if row is not None and row.verdict is not Verdict.FINAL
+            else "",
+            power=f"{kw} kW" if known else kw,
+            age=freshness.text,
+        )
+
+    def _answer(
+        self,
+        request: Request,
+        template: str,
+        choices: Choices,
+        site: Site | None,
+        *,
+        simulated: bool,
+        **values: Any,
+    ) -> Response:
+        html = self._render(request, template, choices, site, simulated=simulated, **values)
+        return self._pages.as_page(html, choices)
+
+    def _render(
+        self,
+        request: Request,
+        template: str,
+        choices: Choices,
+        site: Site | None,
+        *,
+        simulated: bool,
+        **values: Any,
+    ) -> str:
+        visitor = current_visitor()
+        live_sites = allowed_sites(visitor.account, "live", self._registry)
+        return self._pages.render(
+            template,
+            choices,
+            site=site,
+            visitor=visitor,
+            simulated=simulated,
+            page_data=self._page_data(site, choices.language),
+            switches={
+                "languages": {name: switch_address(request, lang=name) for name in LANGUAGES},
+                "themes": {
+                    name: switch_address(request, theme="auto" if name == choices.theme else name)
+                    for name in ("light", "dark")
+                },
+                "sites": [known for known in live_sites if known.status != "planned"],
+            },
+            **{"here": "", **values},
+        )
+
+    def _page_data(self, site: Site | None, language: Language) -> dict[str, Any]:
+        words = load_words()[language].texts
+        data: dict[str, Any] = {
+            "now": self._clock.now_ms(),
+            "zone": site.zone.key if site else "Asia/Seoul",
+            "words": {key: words[key] for key in SCRIPT_WORDS},
+            "feed": "",
+        }
+        if site is not None:
+            feed, snapshot = LiveCards.addresses(site, language)
+            data.update(
+                site=site.id,
+                feed=feed,
+                feedSnapshot=snapshot,
+                worker=self._static.url("live-worker.js"),
+                dark=dark_by_light(),
+            )
+        return data
