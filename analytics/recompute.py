@@ -1,0 +1,290 @@
+"""Computing intervals anew from stored samples: what a changed reading touches, and no less.
+
+The result of a recomputation does not depend on how the work was cut: an interval comes out the
+same whether it is computed alone or within months.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analytics.counters import LONGEST_DIP, REACH_READINGS
+from analytics.rollup import roll_up_series
+from analytics.sample_window import LoadedSeries, SampleWindow
+from analytics.spans import COVERED_CADENCES, Grid, Timeline
+from core.events import SeriesEvent
+from core.intervals import IntervalBlock
+from core.metrics import CATALOGUE, MetricKind
+from core.periods import INTERVAL_MS, Period
+from core.ports import RollupRecords, TimeSeriesStore
+from core.sites import Device, Site
+
+# Read beyond what is touched, so that a few lost readings need no second question.
+_MARGIN_CADENCES = 20
+_NEAR_CADENCES = 12
+# Readings of a counter that have to be known before and after what is written.
+_CONTEXT_READINGS = 2 * LONGEST_DIP + 2
+_MOST_ROUNDS = 12
+# Samples read at once: some 40 MB in arrays.
+_SAMPLES_AT_ONCE = 1_500_000
+_LONGEST_CHUNK_MS = 31 * 86_400_000
+_SHORTEST_CHUNK_MS = 4 * INTERVAL_MS
+
+
+@dataclass(slots=True)
+class Recomputed:
+    """What was written.
+
+    Attributes:
+        start_ms, end_ms: Borders of everything written; equal where nothing was.
+    """
+
+    intervals: int = 0
+    samples: int = 0
+    start_ms: int = 0
+    end_ms: int = 0
+
+    def add(self, other: Recomputed) -> None:
+        """Take another result in."""
+        if other.end_ms > other.start_ms:
+            empty = self.end_ms <= self.start_ms
+            self.start_ms = other.start_ms if empty else min(self.start_ms, other.start_ms)
+            self.end_ms = other.end_ms if empty else max(self.end_ms, other.end_ms)
+        self.intervals += other.intervals
+        self.samples += other.samples
+
+
+def recompute_period(
+    store: TimeSeriesStore, records: RollupRecords, site: Site, period: Period
+) -> Recomputed:
+    """Compute every interval and event of a site in a period anew from its samples.
+
+    Idempotent. Intervals beside the period that share a span with it are written, too.
+    """
+    done = Recomputed()
+    for family in dict.fromkeys(device.family for device in site.devices.values()):
+        for devices in by_cadence(site.in_family(family)):
+            job = Recomputation(store, records, site, family, devices)
+            for start_ms, end_ms in job.chunks(period.start_ms, period.end_ms):
+                done.add(job.run(start_ms, end_ms - 1))
+    return done
+
+
+def by_cadence(devices: Sequence[Device]) -> list[list[Device]]:
+    """Devices of like cadence together: they are read with one look-back."""
+    groups: defaultdict[int, list[Device]] = defaultdict(list)
+    for device in devices:
+        longest_s = max(state.cadence_s for state in device.states)
+        # A factor of eight between two groups: with less, groups would only multiply the reads.
+        groups[int(np.floor(np.log2(max(longest_s, 1.0)) / 3))].append(device)
+    return [groups[power] for power in sorted(groups)]
+
+
+@dataclass(slots=True)
+class _Work:
+    """One device while it is computed."""
+
+    timeline: Timeline
+    gauges: list[LoadedSeries] = field(default_factory=list)
+    counters: list[LoadedSeries] = field(default_factory=list)
+    start_ms: int = 0
+    end_ms: int = 0
+
+
+class Recomputation:
+    """Computes intervals of some devices of one site and family."""
+
+    def __init__(
+        self,
+        store: TimeSeriesStore,
+        records: RollupRecords,
+        site: Site,
+        family: str,
+        devices: Sequence[Device],
+        *,
+        floor_ms: int = 0,
+    ) -> None:
+        """`floor_ms`: no interval before it is written, because its samples may have expired."""
+        self._store = store
+        self._records = records
+        self._site = site
+        self._family = family
+        self._timelines = {device.id: Timeline.of(device) for device in devices}
+        self._floor_ms = -(-floor_ms // INTERVAL_MS) * INTERVAL_MS
+        self._cadence_ms = int(
+            max(timeline.cadence_ms.max() for timeline in self._timelines.values())
+        )
+        self._window = SampleWindow(store, site.id, family, _MARGIN_CADENCES * self._cadence_ms)
+
+    def chunks(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
+        """Cut [start_ms, end_ms) so that a piece fits into memory."""
+        per_ms = sum(
+            len(timeline.device.metrics()) / float(timeline.cadence_ms.min())
+            for timeline in self._timelines.values()
+        )
+        length = int(_SAMPLES_AT_ONCE / per_ms) // INTERVAL_MS * INTERVAL_MS
+        length = min(max(length, _SHORTEST_CHUNK_MS), _LONGEST_CHUNK_MS)
+        while start_ms < end_ms:
+            border = (start_ms // INTERVAL_MS) * INTERVAL_MS + length
+            yield start_ms, min(border, end_ms)
+            start_ms = border
+
+    def run(
+        self,
+        first_ms: int,
+        last_ms: int,
+        *,
+        reaches_back: bool = True,
+        reaches_ahead: bool = True,
+    ) -> Recomputed:
+        """Compute what readings in [first_ms, last_ms] touch, and write it.
+
+        Devices without a reading there are left as they are.
+
+        Args:
+            reaches_back, reaches_ahead: Whether a counter is followed over a silence to its next
+                reading on that side. Without, the silence is left as it stands; another run has to
+                follow.
+        """
+        near = Grid.around(
+            first_ms - _NEAR_CADENCES * self._cadence_ms,
+            last_ms + 1 + _NEAR_CADENCES * self._cadence_ms,
+        )
+        margin_ms = _MARGIN_CADENCES * self._cadence_ms
+        loaded = self._window.load(
+            sorted(self._timelines), near.start_ms - margin_ms, near.end_ms + margin_ms
+        )
+        works = self._sort(loaded, first_ms, last_ms)
+        self._widen(list(works.values()), first_ms, last_ms, reaches_back, reaches_ahead)
+        done = Recomputed(samples=sum(len(series.samples) for series in loaded))
+        blocks: list[IntervalBlock] = []
+        found: dict[str, tuple[Grid, list[SeriesEvent]]] = {}
+        for device_id, work in works.items():
+            reach_ms = COVERED_CADENCES * int(work.timeline.cadence_ms.max())
+            grid = self._above_floor(Grid.around(first_ms - reach_ms, last_ms + 1 + reach_ms))
+            for series in work.gauges:
+                block, _ = roll_up_series(series.samples, work.timeline, grid)
+                if block is not None:
+                    blocks.append(block)
+            if not work.counters:
+                continue
+            grid = self._above_floor(Grid.around(work.start_ms, work.end_ms))
+            events: list[SeriesEvent] = []
+            for series in work.counters:
+                block, of_series = roll_up_series(series.samples, work.timeline, grid)
+                if block is not None:
+                    blocks.append(block)
+                events.extend(of_series)
+            if grid.count:
+                found[device_id] = (grid, events)
+        if blocks:
+            self._store.write_intervals(blocks)
+            done.intervals = sum(len(block) for block in blocks)
+            done.start_ms = min(int(block.start_ms[0]) for block in blocks)
+            done.end_ms = max(int(block.start_ms[-1]) for block in blocks) + INTERVAL_MS
+        self._write_events(found)
+        return done
+
+    def _sort(
+        self, loaded: Sequence[LoadedSeries], first_ms: int, last_ms: int
+    ) -> dict[str, _Work]:
+        """The devices with a reading in the span, their series by kind."""
+        works: dict[str, _Work] = {}
+        for series in loaded:
+            time_ms = series.samples.time_ms
+            first, last = np.searchsorted(time_ms, [first_ms, last_ms + 1])
+            if first < last and series.key.device not in works:
+                works[series.key.device] = _Work(self._timelines[series.key.device])
+        for series in loaded:
+            work = works.get(series.key.device)
+            metric = CATALOGUE.get((series.key.family, series.key.metric))
+            if work is None or metric is None:
+                continue
+            is_counter = metric.kind is MetricKind.COUNTER
+            (work.counters if is_counter else work.gauges).append(series)
+        return works
+
+    def _widen(
+        self,
+        works: Sequence[_Work],
+        first_ms: int,
+        last_ms: int,
+        reaches_back: bool,
+        reaches_ahead: bool,
+    ) -> None:
+        """Read on until every counter's readings around the touched span are known."""
+        for _ in range(_MOST_ROUNDS):
+            back: list[LoadedSeries] = []
+            ahead: list[LoadedSeries] = []
+            partly: list[tuple[LoadedSeries, int, int]] = []
+            for work in works:
+                work.start_ms, work.end_ms = _touched(work.counters, first_ms, last_ms)
+                for series in work.counters:
+                    times = series.certain_times()
+                    start_ms = work.start_ms // INTERVAL_MS * INTERVAL_MS
+                    end_ms = -(-work.end_ms // INTERVAL_MS) * INTERVAL_MS
+                    if start_ms < series.start_ms or end_ms > series.end_ms:
+                        partly.append((series, start_ms, end_ms))
+                        continue
+                    before = int(np.searchsorted(times, start_ms))
+                    touched = int(np.searchsorted(times, first_ms))
+                    is_short = before < _CONTEXT_READINGS or touched < REACH_READINGS
+                    if reaches_back and not series.is_first and is_short:
+                        back.append(series)
+                    after = len(times) - int(np.searchsorted(times, end_ms))
+                    touched = len(times) - int(np.searchsorted(times, last_ms + 1))
+                    is_short = after < _CONTEXT_READINGS or touched < REACH_READINGS
+                    if reaches_ahead and not series.is_last and is_short:
+                        ahead.append(series)
+            if not (back or ahead or partly):
+                return
+            for series, start_ms, end_ms in partly:
+                self._window.load_between(
+                    series, min(start_ms, series.start_ms), max(end_ms, series.end_ms)
+                )
+            self._window.reach_back(back)
+            self._window.reach_ahead(ahead)
+
+    def _above_floor(self, grid: Grid) -> Grid:
+        start_ms = max(grid.start_ms, self._floor_ms)
+        return Grid(start_ms, max((grid.end_ms - start_ms) // INTERVAL_MS, 0))
+
+    def _write_events(self, found: dict[str, tuple[Grid, list[SeriesEvent]]]) -> None:
+        """Replace the events of a device where they are not already as found."""
+        if not found:
+            return
+        # An event that ends at the very border belongs to the interval that begins there.
+        start_ms = min(grid.start_ms for grid, _ in found.values()) - INTERVAL_MS
+        end_ms = max(grid.end_ms for grid, _ in found.values())
+        held: defaultdict[str, set[SeriesEvent]] = defaultdict(set)
+        for event in self._records.read_events(self._site.id, Period.of_ms(start_ms, end_ms)):
+            if event.key.family == self._family:
+                held[event.key.device].add(event)
+        for device_id, (grid, events) in found.items():
+            old = {e for e in held[device_id] if grid.start_ms <= e.end_ms < grid.end_ms}
+            if old != set(events):
+                self._records.replace_events(
+                    self._site.id,
+                    self._family,
+                    device_id,
+                    Period.of_ms(grid.start_ms, grid.end_ms),
+                    events,
+                )
+
+
+def _touched(counters: Sequence[LoadedSeries], first_ms: int, last_ms: int) -> tuple[int, int]:
+    """Borders of what may mean something else once readings in [first_ms, last_ms] have changed."""
+    start_ms, end_ms = first_ms, last_ms + 1
+    for series in counters:
+        times = series.certain_times()
+        if not len(times):
+            continue
+        first = int(np.searchsorted(times, first_ms))
+        last = int(np.searchsorted(times, last_ms, side="right"))
+        start_ms = min(start_ms, int(times[max(first - REACH_READINGS, 0)]))
+        end_ms = max(end_ms, int(times[min(last + REACH_READINGS, len(times)) - 1]) + 1)
+    return start_ms, end_ms
