@@ -1,0 +1,127 @@
+"""A real `greendc ingest` process on a real broker, for tests that kill it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from core.periods import format_time
+from core.site_files import build_registry
+from greendc.local_broker import LocalBroker, start_local_broker
+from tests.ingest.registry import REGISTRY_FILE
+from tests.services.processes import wait_until
+
+SITE = "test-dc"
+
+
+@dataclass
+class Ingester:
+    """One ingester with its broker, its folder, and the commands that ask about it."""
+
+    folder: Path
+    store: dict[str, str] = field(default_factory=dict)
+    command: Sequence[str] = (sys.executable, "-m", "greendc", "ingest")
+
+    def __post_init__(self) -> None:
+        (self.folder / "sites").mkdir(parents=True)
+        (self.folder / "sites" / "test-dc.toml").write_text(REGISTRY_FILE, encoding="utf-8")
+        self.registry = build_registry({"test": REGISTRY_FILE})
+        self.broker: LocalBroker = start_local_broker(self.registry, self.folder / "broker")
+        connection = self.broker.connection()
+        self.log = self.folder / "ingest.log"
+        self.environment = {
+            "GREENDC_DATA_DIR": str(self.folder / "data"),
+            "GREENDC_SITES_DIR": str(self.folder / "sites"),
+            "GREENDC_MQTT__URL": connection.url,
+            "GREENDC_MQTT__USERNAME": connection.username,
+            "GREENDC_MQTT__PASSWORD": connection.password,
+            "GREENDC_HEALTH__PORT": "0",
+            "GREENDC_LOG__FORMAT": "text",
+            **self.store,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> None:
+        before = self.log.read_bytes().count(b"subscribed") if self.log.exists() else 0
+        with self.log.open("ab") as file:
+            self.process = subprocess.Popen(
+                self.command, env={**os.environ, **self.environment}, stdout=file, stderr=file
+            )
+        if wait:
+            wait_until(
+                lambda: self.log.read_bytes().count(b"subscribed") > before,
+                seconds=30,
+                what="subscription",
+            )
+
+    def end(self, number: signal.Signals) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=15)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.broker.stop()
+
+    def publisher(self) -> paho.Client:
+        connection = self.broker.connection(SITE)
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+        client.username_pw_set(connection.username, connection.password)
+        client.max_inflight_messages_set(500)
+        client.connect(connection.host, connection.port)
+        client.loop_start()
+        wait_until(client.is_connected, seconds=10, what="publisher")
+        return client
+
+    def ask(self, *arguments: str) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-m", "greendc", *arguments, "--json"],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def ledger(self) -> Any:
+        now = datetime.now(UTC)
+        return self.ask(
+            *("ledger", "--site", SITE, "--from", format_time(now - timedelta(hours=3))),
+            *("--to", format_time(now + timedelta(hours=3))),
+        )
+
+    def values(self, device: str, metric: str = "active_power_kw") -> list[float]:
+        now = datetime.now(UTC)
+        answer = self.ask(
+            *("samples", "--site", SITE, "--device", device, "--metric", metric),
+            *("--from", format_time(now - timedelta(days=2))),
+            *("--to", format_time(now + timedelta(hours=1))),
+        )
+        return [value for _, value in answer["samples"]]
+
+    def drained(self, received: int) -> Any:
+        """Wait until so many readings were received and none is spooled; the ledger."""
+        found: list[Any] = [None]
+
+        def done() -> bool:
+            found[0] = self.ledger()
+            assert found[0]["balanced"], found[0]
+            return found[0]["received"] >= received and not found[0]["spooled"]
+
+        wait_until(done, seconds=60, what=f"{received} readings drained", step=0.5)
+        return found[0]

@@ -1,0 +1,291 @@
+"""Nothing acknowledged is lost: kills, the order of fsync and acknowledgement, poison, outages."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greendc.local_broker import find_mosquitto
+from tests.conftest import skip_loudly
+from tests.integration.ingester import SITE, Ingester
+from tests.services.influxd import InfluxdServer
+from tests.services.processes import find_free_port, wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+TOPIC = f"greendc/v1/{SITE}/energy"
+
+
+@pytest.fixture
+def ingester(tmp_path: Path) -> Iterator[Ingester]:
+    if find_mosquitto() is None:
+        skip_loudly("no mosquitto on this machine: apt-get install mosquitto")
+    made = Ingester(tmp_path / "one")
+    yield made
+    made.close()
+
+
+def document(number: int, base_ms: int, device: str = "grid-a") -> bytes:
+    values = {"active_power_kw": float(number)}
+    return json.dumps({"ts": base_ms + number, "device": device, "values": values}).encode()
+
+
+def kill_loop(ingester: Ingester, kills: int, seed: int) -> None:
+    """Publish numbered readings at 1,000 a second or more while the ingester is killed."""
+    ingester.start()
+    client = ingester.publisher()
+    base_ms = int(time.time() * 1000) - 6 * 3_600_000
+    published = [0]
+    stop = threading.Event()
+
+    def publish() -> None:
+        infos: list[Any] = []
+        while not stop.is_set():
+            for _ in range(50):
+                number = published[0]
+                infos.append(client.publish(TOPIC, document(number, base_ms), qos=1))
+                published[0] += 1
+            infos = [info for info in infos if not info.is_published()]
+            stop.wait(0.035)
+        for info in infos:
+            info.wait_for_publish(timeout=30)
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    began = time.monotonic()
+    chance = random.Random(seed)
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.05, 0.6))
+        ingester.end(signal.SIGKILL)
+        ingester.start(wait=chance.random() < 0.7)
+    stop.set()
+    thread.join()
+    rate = published[0] / (time.monotonic() - began)
+    client.disconnect()
+    client.loop_stop()
+    ledger = ingester.drained(published[0])
+    assert rate > 900, rate
+    assert ledger["stored"] == published[0]
+    assert ledger["received"] == ledger["stored"] + ledger["duplicate"]
+    # Nothing lost, nothing invented, nothing doubled: each number once, in order.
+    assert ingester.values("grid-a") == [float(number) for number in range(published[0])]
+    assert ingester.end(signal.SIGTERM) == 0
+
+
+def test_twenty_kills_lose_invent_and_double_nothing(ingester: Ingester) -> None:
+    kill_loop(ingester, 20, seed=1)
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(3000)
+def test_two_hundred_kills(ingester: Ingester) -> None:
+    kill_loop(ingester, 200, seed=2)
+
+
+@pytest.mark.acceptance
+@pytest.mark.timeout(3000)
+def test_kills_in_front_of_influxdb(tmp_path: Path, influxd: InfluxdServer) -> None:
+    store = {
+        "GREENDC_TIMESERIES__URL": influxd.url,
+        "GREENDC_TIMESERIES__ORG": influxd.org,
+        "GREENDC_TIMESERIES__TOKEN": influxd.token,
+        "GREENDC_TIMESERIES__BUCKET": "kill-loop",
+    }
+    made = Ingester(tmp_path / "influx", store)
+    try:
+        kill_loop(made, 40, seed=3)
+    finally:
+        made.close()
+
+
+_CALL = re.compile(r"^(?P<pid>\d+)\s+(?P<time>[\d.]+) (?P<call>\w+)\((?P<rest>.*)$")
+
+
+def unsynced_acknowledgements(trace: Path) -> tuple[int, int]:
+    """PUBACKs in a trace, and how many of them left without an fsync since the receipt before.
+
+    Messages come one by one and far apart, so between a receipt and its PUBACK there must be a
+    finished fsync or fdatasync.
+    """
+    synced = False
+    sent = faults = 0
+    for line in trace.read_text(errors="replace").splitlines():
+        if "PUBLISHED" in line or ("recvfrom" in line and "greendc/v1" in line):
+            synced = False
+        elif re.search(r"\b(fsync|fdatasync)\b.*= 0", line):
+            synced = True
+        elif re.search(r'sendto\(\d+, "@\\2', line):
+            sent += 1
+            faults += not synced
+    return sent, faults
+
+
+MUTANT = """
+import sys
+from ingest import service
+original = service._Partition._append_when_possible
+def acknowledge_first(self, commit, gathered):
+    self.subscriber.acknowledge(gathered)
+    self.subscriber.acknowledge, kept = (lambda messages: 0), self.subscriber.acknowledge
+    try:
+        return original(self, commit, gathered)
+    finally:
+        self.subscriber.acknowledge = kept
+service._Partition._append_when_possible = acknowledge_first
+from greendc.cli import main
+sys.exit(main(["ingest"]))
+"""
+
+
+@pytest.mark.parametrize("mutant", [False, True], ids=["as_it_is", "acknowledging_first"])
+def test_no_acknowledgement_leaves_before_its_commit_is_on_disk(
+    tmp_path: Path, mutant: bool
+) -> None:
+    if find_mosquitto() is None or shutil.which("strace") is None:
+        skip_loudly("no mosquitto or strace on this machine: apt-get install mosquitto strace")
+    trace = tmp_path / "trace"
+    program = (
+        [sys.executable, "-c", MUTANT] if mutant else [sys.executable, "-m", "greendc", "ingest"]
+    )
+    calls = "trace=fsync,fdatasync,sendto,recvfrom"
+    command = ["strace", "-f", "-ttt", "-s", "64", "-e", calls, "-o", str(trace), *program]
+    made = Ingester(tmp_path / "one", command=command)
+    try:
+        made.start()
+        client = made.publisher()
+        base_ms = int(time.time() * 1000) - 3_600_000
+        for number in range(25):
+            client.publish(TOPIC, document(number, base_ms), qos=1).wait_for_publish(timeout=10)
+            time.sleep(0.15)
+        made.drained(25)
+        client.disconnect()
+        client.loop_stop()
+        assert made.process is not None
+        # strace hands SIGTERM on to the program that it started.
+        made.end(signal.SIGTERM)
+        sent, faults = unsynced_acknowledgements(trace)
+        assert sent >= 20
+        assert faults > 15 if mutant else faults == 0
+    finally:
+        made.close()
+
+
+def test_poison_does_not_block_the_queue(ingester: Ingester) -> None:
+    ingester.start()
+    client = ingester.publisher()
+    base_ms = int(time.time() * 1000) - 3_600_000
+    poison = [b"", b"[" * 50_000, b"\xff\xfe", b'{"ts": NaN}', b"null", b"\x00" * 300_000]
+    for number in range(60):
+        client.publish(TOPIC, poison[number % len(poison)], qos=1)
+        client.publish(TOPIC, document(number, base_ms), qos=1).wait_for_publish(timeout=10)
+    ledger = ingester.drained(120)
+    assert ledger["stored"] == 60
+    assert ledger["quarantined"] == 50
+    assert ledger["rejected"] == 10
+    assert ingester.values("grid-a") == [float(number) for number in range(60)]
+    entries = ingester.ask("quarantine", "list", "--site", SITE)
+    assert len(entries) == 50
+    assert {entry["reason"] for entry in entries} == {
+        "empty_message",
+        "too_deep",
+        "byte_order_mark",
+        "not_a_number",
+        "wrong_shape",
+    }
+    assert all(entry["time"] >= later["time"] for entry, later in pairwise(entries))
+
+
+def test_mending_and_replaying_what_was_quarantined(ingester: Ingester) -> None:
+    ingester.start()
+    client = ingester.publisher()
+    base_ms = int(time.time() * 1000) - 3_600_000
+    for value in (1.0, 2.0):
+        payload = json.dumps(
+            {"ts": base_ms, "device": "grid-a", "values": {"active_power_kw": value}}
+        )
+        client.publish(TOPIC, payload, qos=1).wait_for_publish(timeout=10)
+        ingester.drained(int(value))
+    (entry,) = ingester.ask("quarantine", "list")
+    assert entry["reason"] == "conflicting_value"
+    (answer,) = ingester.ask("quarantine", "replay", entry["id"])
+    assert "conflicting_value" in answer["outcome"]
+    (answer,) = ingester.ask("quarantine", "replay", entry["id"], "--as-correction")
+    assert answer["outcome"] == "replayed"
+    assert ingester.values("grid-a") == [2.0]
+    ledger = ingester.ledger()
+    assert (ledger["received"], ledger["stored"], ledger["quarantined"]) == (2, 2, 0)
+
+
+def test_broker_gone_and_back(ingester: Ingester) -> None:
+    ingester.start()
+    client = ingester.publisher()
+    base_ms = int(time.time() * 1000) - 3_600_000
+    client.publish(TOPIC, document(0, base_ms), qos=1).wait_for_publish(timeout=10)
+    ingester.drained(1)
+    process = ingester.broker._process  # type: ignore[attr-defined]
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    process.send_signal(signal.SIGCONT)
+    client.publish(TOPIC, document(1, base_ms), qos=1).wait_for_publish(timeout=20)
+    assert ingester.drained(2)["stored"] == 2
+
+
+def test_store_down_at_start_and_later(tmp_path: Path, new_influxd: Any) -> None:
+    server = new_influxd()
+    store = {
+        "GREENDC_TIMESERIES__URL": server.url,
+        "GREENDC_TIMESERIES__ORG": server.org,
+        "GREENDC_TIMESERIES__TOKEN": server.token,
+    }
+    made = Ingester(tmp_path / "one", store)
+    try:
+        made.start()
+        client = made.publisher()
+        base_ms = int(time.time() * 1000) - 3_600_000
+        for number in range(10):
+            client.publish(TOPIC, document(number, base_ms), qos=1).wait_for_publish(timeout=10)
+        wait_until(lambda: made.ledger()["spooled"] == 10, seconds=20, what="spooled", step=0.3)
+        assert made.ledger()["balanced"]
+        assert b"the store" in made.log.read_bytes()
+        server.start()
+        assert made.drained(10)["stored"] == 10
+        assert made.values("grid-a") == [float(number) for number in range(10)]
+        server.kill()
+        client.publish(TOPIC, document(10, base_ms), qos=1).wait_for_publish(timeout=10)
+        wait_until(lambda: made.ledger()["spooled"] == 1, seconds=20, what="spooled", step=0.3)
+        server.start()
+        assert made.drained(11)["stored"] == 11
+        assert made.end(signal.SIGTERM) == 0
+    finally:
+        made.close()
+
+
+def test_broker_down_at_start_is_said_and_waited_for(tmp_path: Path) -> None:
+    if find_mosquitto() is None:
+        skip_loudly("no mosquitto on this machine: apt-get install mosquitto")
+    made = Ingester(tmp_path / "one")
+    try:
+        port = find_free_port()
+        made.environment["GREENDC_MQTT__URL"] = f"mqtt://127.0.0.1:{port}"
+        made.start(wait=False)
+        wait_until(
+            lambda: (
+                f"no broker answers at mqtt://127.0.0.1:{port}".encode() in made.log.read_bytes()
+            ),
+            seconds=20,
+            what="a clear word on the broker",
+        )
+        assert made.end(signal.SIGTERM) == 0
+    finally:
+        made.close()
