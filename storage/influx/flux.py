@@ -146,12 +146,11 @@ def parse_answer(
     Raises:
         StoreUnavailableError: The server broke the query off after it had begun to answer.
     """
-    for part in body.split(_TABLES_END):
-        if not part.strip():
-            continue
-        header = part[: part.find(b"\r\n")].split(b",")
+    for part in _parts_of(body):
+        line_end = bytes(part[:4096]).find(b"\r\n")
+        header = bytes(part[: max(line_end, 0)]).split(b",")
         if b"error" in header:
-            message = part[part.find(b"\r\n") :].decode("utf-8", "replace").strip()
+            message = bytes(part[line_end:]).decode("utf-8", "replace").strip()
             raise StoreUnavailableError(f"InfluxDB broke a query off: {message[:500]}")
         dictionary = pa.dictionary(pa.int32(), pa.string())
         types: Mapping[str, Any] = {
@@ -175,3 +174,14 @@ def parse_answer(
         )
         if table.num_rows:
             yield Answer(table, labels)
+
+
+def _parts_of(body: bytes) -> Iterator[memoryview]:
+    """Tables of one schema each: a header line and rows; without copies, they are large."""
+    whole, start = memoryview(body), 0
+    while start < len(body):
+        end = body.find(_TABLES_END, start)
+        end = len(body) if end < 0 else end
+        if end > start and body[start : start + 2] != b"\r\n":
+            yield whole[start:end]
+        start = end + len(_TABLES_END)
