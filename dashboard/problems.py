@@ -20,11 +20,10 @@ _KEYS = {
 
 def fault_page(number: str) -> HTMLResponse:
     """What a person sees when a page failed: in both languages, made without any template."""
-    paragraphs = [
-        f'<p lang="{language}">{words("problem.internal")}. '
-        f"{words('fault.number', number=number)}</p>"
-        for language, words in load_words().items()
-    ]
+    paragraphs = []
+    for language, words in load_words().items():
+        text = f"{words('problem.internal')}. {words('fault.number', number=number)}"
+        paragraphs.append(f'<p lang="{language}">{text}</p>')
     html = f'<!doctype html><meta charset="utf-8"><title>greendc</title>{"".join(paragraphs)}'
     return HTMLResponse(html, 500, {"Cache-Control": "no-store"})
 

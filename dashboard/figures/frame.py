@@ -27,6 +27,8 @@ TEXT_PX = 12
 MARGIN = {"l": 52, "r": 104, "t": 22, "b": 28}
 NARROW_MARGIN = {"l": 48, "r": 62, "t": 22, "b": 28}
 LABEL_GAP_PX = 15
+# Below this share of the values themselves a difference is the arithmetic's, not the plant's.
+_LEAST_SPAN = 1e-6
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -61,8 +63,8 @@ def nice_axis(values: Sequence[float], *, most_lines: int = 5) -> Axis:
     low, high = min(finite), max(finite)
     if 0.0 <= low < high / 2.0 or low == high == 0.0:
         low = 0.0
-    if high == low:
-        high = low + (abs(low) * 0.1 or 1.0)
+    if high - low < _LEAST_SPAN * max(1.0, abs(low)):
+        high = low + max(1.0, abs(low) * 0.1)
     raw = (high - low) / (most_lines - 1)
     power = 10.0 ** math.floor(math.log10(raw))
     for step in (factor * power for factor in _STEPS):

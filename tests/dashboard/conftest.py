@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 20, 5, 32, 8, tzinfo=UTC)
 PASSWORD = "a long enough password"
 _HASH = hash_password(PASSWORD)
 PEOPLE = {
-    "admin": {role: ("*",) for role in ("operator", "author", "reviewer", "admin")},
+    "admin": dict.fromkeys(("operator", "author", "reviewer", "admin"), ("*",)),
     "ansan": {"operator": ("kakao-ansan",)},
     "sejong": {"author": ("naver-gak-sejong",)},
     "ministry": {"reviewer": ("*",)},

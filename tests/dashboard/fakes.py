@@ -120,6 +120,7 @@ class LiveStore:
         self.reads = 0
         self.is_down = False
         self.silent: set[str] = set()
+        self.silent_site = ""
         self.silent_age_ms: int | None = None
         self.scale = 1.0
 
@@ -132,7 +133,7 @@ class LiveStore:
         answer = []
         for sample in live_samples(self._registry.site(site), now_ms, age_ms=self.age_ms):
             one = replace(sample, value=sample.value * self.scale)
-            if sample.key.device in self.silent:
+            if sample.key.device in self.silent or site == self.silent_site:
                 if self.silent_age_ms is None:
                     continue
                 one = replace(one, time_ms=now_ms - self.silent_age_ms)
