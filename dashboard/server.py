@@ -86,6 +86,7 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         ConfigurationError: The port is taken or the address is not this machine's.
     """
+    listener: socket.socket | None = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -93,6 +94,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
         listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
+        if listener is not None:
+            listener.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(
             [

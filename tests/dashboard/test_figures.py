@@ -193,8 +193,9 @@ def test_labels_stand_in_the_margin_and_do_not_touch() -> None:
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
 def test_an_axis_holds_its_values_with_few_round_lines(values: list[float]) -> None:
     axis = frame.nice_axis(values)
-    assert axis.low <= min(values) + 1e-6
-    assert axis.high >= max(values) - 1e-6
+    hair = 1e-6 * max(1.0, *(abs(value) for value in values))
+    assert axis.low <= min(values) + hair
+    assert axis.high >= max(values) - hair
     assert 2 <= len(axis.ticks) <= 6
     assert list(axis.ticks) == sorted(set(axis.ticks))
 

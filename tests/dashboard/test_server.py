@@ -28,14 +28,20 @@ class Running:
         self.port = port
         self.stop = threading.Event()
         self.thread = threading.Thread(target=server.run, args=(app, HOST, port, self.stop))
+        self.connections: list[http.client.HTTPConnection] = []
         self.thread.start()
         deadline = time.monotonic() + 10.0
         while self.get("/healthz") is None:
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.02)
 
-    def get(self, path: str, **headers: str) -> http.client.HTTPResponse | None:
+    def connect(self) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=10.0)
+        self.connections.append(connection)
+        return connection
+
+    def get(self, path: str, **headers: str) -> http.client.HTTPResponse | None:
+        connection = self.connect()
         try:
             connection.request("GET", path, headers=headers)
             return connection.getresponse()
@@ -47,7 +53,7 @@ class Running:
         assert page is not None
         form_cookie = page.headers["Set-Cookie"].partition(";")[0]
         fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', page.read().decode()))
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=10.0)
+        connection = self.connect()
         body = urlencode({**fields, "username": "admin", "password": PASSWORD})
         headers = {"Cookie": form_cookie, "Content-Type": "application/x-www-form-urlencoded"}
         connection.request("POST", "/login", body, headers)
@@ -65,6 +71,8 @@ def running(app: FastAPI, free_port: Callable[[], int]) -> Iterator[Running]:
     board = Running(app, free_port())
     yield board
     board.end()
+    for connection in board.connections:
+        connection.close()
 
 
 def test_a_taken_port_is_said_with_its_setting(free_port: Callable[[], int], app: FastAPI) -> None:
