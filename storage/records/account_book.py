@@ -19,6 +19,8 @@ from storage.records.database import AUDIT_LOCK, RecordsDatabase, from_us, to_us
 # Failed sign-ins are looked at over minutes; older ones are of no use.
 _FAILURES_KEPT = timedelta(days=1)
 _CHAIN_START = "0" * 64
+_CHAINED_COLUMNS = ("number", "at_us", "actor", "address", "action", "target", "outcome")
+_AUDIT_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,29 +204,18 @@ class AccountBook:
             elsewhere.
         """
         previous, wanted = _CHAIN_START, 1
+        table = t.audit_entry
+        query = select(table).order_by(table.c.number).limit(_AUDIT_PAGE)
+        reached = -(2**62)
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(t.audit_entry)
-                .order_by(t.audit_entry.c.number)
-                .execution_options(yield_per=1000)
-            )
-            for row in rows:
-                entry = {
-                    name: getattr(row, name)
-                    for name in (
-                        "number",
-                        "at_us",
-                        "actor",
-                        "address",
-                        "action",
-                        "target",
-                        "outcome",
-                    )
-                }
-                fits = row.number == wanted and row.previous_sha256 == previous
-                if not fits or row.sha256 != _chained(previous, entry):
-                    return wanted
-                previous, wanted = row.sha256, wanted + 1
+            while rows := connection.execute(query.where(table.c.number > reached)).all():
+                for row in rows:
+                    entry = {name: getattr(row, name) for name in _CHAINED_COLUMNS}
+                    fits = row.number == wanted and row.previous_sha256 == previous
+                    if not fits or row.sha256 != _chained(previous, entry):
+                        return wanted
+                    previous, wanted = row.sha256, wanted + 1
+                reached = rows[-1].number
         return None
 
 
