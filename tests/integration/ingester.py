@@ -123,5 +123,5 @@ class Ingester:
             assert found[0]["balanced"], found[0]
             return found[0]["received"] >= received and not found[0]["spooled"]
 
-        wait_until(done, seconds=60, what=f"{received} readings drained", step=0.5)
+        wait_until(done, seconds=60, what=f"{received} readings drained")
         return found[0]

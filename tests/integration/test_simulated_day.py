@@ -151,7 +151,7 @@ def run_day(
         lambda: (found := day.ledger())["stored"] >= day.published and not found["spooled"],
         seconds=90,
         what="every published reading stored",
-        step=1.0,
+
     )
     analytics = day.start("analytics")
 
@@ -167,7 +167,7 @@ def run_day(
         whole = all(row["coverage"] == 1.0 for row in hours)
         return whole and all(row["verdict"] == "final" for row in energies)
 
-    wait_until(rolled_up, seconds=90, what="the day rolled up", step=2.0)
+    wait_until(rolled_up, seconds=90, what="the day rolled up")
     for process in (analytics, ingester):
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
