@@ -57,7 +57,9 @@ class AccountBook:
             username=account.username, **_account_values(account)
         )
         with self._database.writing() as connection:
-            return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+            # The row itself: how many rows an INSERT made is not told by every driver.
+            made = statement.on_conflict_do_nothing().returning(t.account.c.username)
+            return connection.execute(made).first() is not None
 
     def read_account(self, username: str) -> Account | None:
         """The account of this name, or None."""
