@@ -1,6 +1,7 @@
 """Periods: calendars of zones, the quarter-hour grid, and times in and out."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -23,7 +24,12 @@ from core.periods import (
 
 SEOUL = ZoneInfo("Asia/Seoul")
 ZONES = [SEOUL, ZoneInfo("Europe/Amsterdam"), ZoneInfo("Asia/Kolkata"), ZoneInfo("UTC")]
-MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
+# Hypothesis wants naive bounds and adds the zone itself.
+MOMENTS = st.datetimes(
+    datetime(2020, 1, 1),  # noqa: DTZ001
+    datetime(2030, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
 
 
 @given(MOMENTS, st.integers(1, 90 * 86_400), st.sampled_from(ZONES))
@@ -35,7 +41,7 @@ def test_pieces_of_every_resolution_tile_the_period(
         pieces = list(calendar_periods(period, zone, resolution))
         assert pieces[0].start == period.start
         assert pieces[-1].end == period.end
-        for before, after in zip(pieces, pieces[1:], strict=False):
+        for before, after in pairwise(pieces):
             assert before.end == after.start
             local = after.start.astimezone(zone)
             assert (local.minute, local.second) == (0, 0) if resolution != "period" else True
