@@ -93,7 +93,7 @@ class Bench:
             processes.end(process)
 
     def start_greendc(self) -> tuple[str, subprocess.Popen[bytes]]:
-        """Start our ingester on a bucket of its own; returns the bucket's prefix and the process."""
+        """Start our ingester on a bucket of its own: the bucket's prefix, the process."""
         self._runs += 1
         bucket = f"run{self._runs}"
         return bucket, self._start("greendc", bucket)

@@ -73,7 +73,7 @@ def run(folder: Path, rounds: int) -> None:
         questions.append(("latest values of the site", lambda s, _r: s.read_latest(site.id)))
         print(f"{'question':<36} {'embedded ms':>12} {'InfluxDB ms':>12} {'ratio':>6}")
         for text, ask in questions:
-            times = [_median_ms(lambda s=s, r=r: ask(s, r)) for _, s, r in stores]
+            times = [_median_ms(lambda s=s, r=r, ask=ask: ask(s, r)) for _, s, r in stores]
             print(f"{text:<36} {times[0]:>12.1f} {times[1]:>12.1f} {times[1] / times[0]:>5.1f}x")
     finally:
         for _, _, records in stores:

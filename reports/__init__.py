@@ -1,1 +1,1 @@
-"""One frozen month to files; revisions, evidence and verification. Begins with the monthly report."""
+"""One frozen month to files, with revisions, evidence and verification."""

@@ -151,7 +151,6 @@ def run_day(
         lambda: (found := day.ledger())["stored"] >= day.published and not found["spooled"],
         seconds=90,
         what="every published reading stored",
-
     )
     analytics = day.start("analytics")
 
