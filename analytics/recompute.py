@@ -21,6 +21,7 @@ from core.intervals import IntervalBlock
 from core.metrics import CATALOGUE, MetricKind
 from core.periods import INTERVAL_MS, Period
 from core.ports import RollupRecords, TimeSeriesStore
+from core.samples import SeriesKey
 from core.sites import Device, Site
 
 # Read beyond what is touched, so that a few lost readings need no second question.
@@ -95,6 +96,16 @@ class _Work:
     end_ms: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _FoundEvents:
+    """Events of one device that end inside a grid, and the counters that were looked at."""
+
+    device: str
+    grid: Grid
+    counters: frozenset[SeriesKey]
+    events: list[SeriesEvent]
+
+
 class Recomputation:
     """Computes intervals of some devices of one site and family."""
 
@@ -162,7 +173,7 @@ class Recomputation:
         self._widen(list(works.values()), first_ms, last_ms, reaches_back, reaches_ahead)
         done = Recomputed(samples=sum(len(series.samples) for series in loaded))
         blocks: list[IntervalBlock] = []
-        found: dict[str, tuple[Grid, list[SeriesEvent]]] = {}
+        found: list[_FoundEvents] = []
         for device_id, work in works.items():
             reach_ms = COVERED_CADENCES * int(work.timeline.cadence_ms.max())
             grid = self._above_floor(Grid.around(first_ms - reach_ms, last_ms + 1 + reach_ms))
@@ -180,7 +191,8 @@ class Recomputation:
                     blocks.append(block)
                 events.extend(of_series)
             if grid.count:
-                found[device_id] = (grid, events)
+                keys = frozenset(series.key for series in work.counters)
+                found.append(_FoundEvents(device_id, grid, keys, events))
         if blocks:
             self._store.write_intervals(blocks)
             done.intervals = sum(len(block) for block in blocks)
@@ -253,26 +265,29 @@ class Recomputation:
         start_ms = max(grid.start_ms, self._floor_ms)
         return Grid(start_ms, max((grid.end_ms - start_ms) // INTERVAL_MS, 0))
 
-    def _write_events(self, found: dict[str, tuple[Grid, list[SeriesEvent]]]) -> None:
+    def _write_events(self, found: Sequence[_FoundEvents]) -> None:
         """Replace the events of a device where they are not already as found."""
         if not found:
             return
         # An event that ends at the very border belongs to the interval that begins there.
-        start_ms = min(grid.start_ms for grid, _ in found.values()) - INTERVAL_MS
-        end_ms = max(grid.end_ms for grid, _ in found.values())
+        start_ms = min(one.grid.start_ms for one in found) - INTERVAL_MS
+        end_ms = max(one.grid.end_ms for one in found)
         held: defaultdict[str, set[SeriesEvent]] = defaultdict(set)
         for event in self._records.read_events(self._site.id, Period.of_ms(start_ms, end_ms)):
             if event.key.family == self._family:
                 held[event.key.device].add(event)
-        for device_id, (grid, events) in found.items():
-            old = {e for e in held[device_id] if grid.start_ms <= e.end_ms < grid.end_ms}
-            if old != set(events):
+        for one in found:
+            grid = one.grid
+            old = {e for e in held[one.device] if grid.start_ms <= e.end_ms < grid.end_ms}
+            # A counter of which nothing was read has not changed, and neither have its events.
+            new = {*one.events, *(e for e in old if e.key not in one.counters)}
+            if old != new:
                 self._records.replace_events(
                     self._site.id,
                     self._family,
-                    device_id,
+                    one.device,
                     Period.of_ms(grid.start_ms, grid.end_ms),
-                    events,
+                    sorted(new, key=lambda e: (e.key, e.end_ms, e.kind)),
                 )
 
 

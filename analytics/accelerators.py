@@ -1,0 +1,99 @@
+"""Accelerator KPIs: our own, not ISO.
+
+One level of devices is counted, never two levels of one thing: `accelerator`, where there are none
+`node`, then `cluster_total`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analytics import formulas
+from analytics.boundary import accelerators, has_role, it_meters, meters_it
+from analytics.energy import ACCELERATOR, ENERGY
+from analytics.figures import Question, Subject, ratio_figures, refused_figures, sum_figures
+from analytics.sides import Side, StatePredicate, term_of
+from core.kpis import KpiValue
+from core.sites import Device, DeviceState
+
+_KINDS = ("gpu", "npu")
+
+
+def accelerator_energy(question: Question) -> list[KpiValue]:
+    """Energy of all accelerators, of each kind, and of each device group."""
+    role, devices = accelerators(question.site)
+    found: list[KpiValue] = []
+    for subject_id, belonging, belongs in _subjects(role, devices):
+        side = accelerator_side(question, belonging, belongs)
+        subject = Subject("accelerator_energy", subject_id, "accelerator_energy/1")
+        found += sum_figures(question, subject, side, parts={"devices": float(_count(belonging))})
+    return found
+
+
+def accelerator_side(
+    question: Question, devices: Sequence[Device], belongs: StatePredicate
+) -> Side:
+    """Energy of accelerators, covered by the share of them that reported."""
+    flows = question.reader.flows(devices, ACCELERATOR)
+    terms = [term_of(flow, belongs, members=float(flow.device.latest.count or 1)) for flow in flows]
+    return Side("accelerator_energy_kwh", question.tiling, terms, by_members=True)
+
+
+def accelerator_reconciliation(question: Question) -> list[KpiValue]:
+    """Energy of the accelerators over that of the IT meters that feed them; below 1 in order.
+
+    For each hall that has both, and for the site over these halls together; where the devices name
+    no halls, over the whole site.
+    """
+    version = "accelerator_reconciliation/1"
+    role, devices = accelerators(question.site)
+    meters = it_meters(question.site, question.category)
+    halls = [
+        hall
+        for hall in dict.fromkeys(device.latest.hall for device in devices)
+        if hall and any(meter.latest.hall == hall for meter in meters)
+    ]
+    groups: list[tuple[str, tuple[str, ...]]] = [("site", tuple(halls))]
+    groups += [(hall, (hall,)) for hall in halls]
+    found: list[KpiValue] = []
+    for subject_id, within in groups:
+        mine = [d for d in devices if not within or d.latest.hall in within]
+        feeding = [m for m in meters if not within or m.latest.hall in within]
+        subject = Subject("accelerator_reconciliation", subject_id, version, question.category)
+        if not mine or not feeding:
+            reason = f"needs accelerators and IT meters of category {question.category}"
+            found += refused_figures(question, subject, reason)
+            continue
+        flows = question.reader.flows(feeding, ENERGY)
+        belongs = meters_it(question.category)
+        it = Side("it_energy_kwh", question.tiling, [term_of(flow, belongs) for flow in flows])
+        found += ratio_figures(
+            question,
+            subject,
+            accelerator_side(question, mine, has_role(role)),
+            it,
+            lambda a, b: formulas.divide(a, b, "IT energy"),
+        )
+    return found
+
+
+def _subjects(
+    role: str, devices: Sequence[Device]
+) -> list[tuple[str, list[Device], StatePredicate]]:
+    everything = has_role(role)
+    found: list[tuple[str, list[Device], StatePredicate]] = [("site", list(devices), everything)]
+    for kind in _KINDS:
+
+        def is_kind(state: DeviceState, kind: str = kind) -> bool:
+            return state.role == role and state.kind == kind
+
+        of_kind = [d for d in devices if any(is_kind(state) for state in d.states)]
+        if of_kind:
+            found.append((kind, of_kind, is_kind))
+    groups = dict.fromkeys(device.group for device in devices if device.group)
+    found += [(group, [d for d in devices if d.group == group], everything) for group in groups]
+    return found
+
+
+def _count(devices: Sequence[Device]) -> int:
+    return sum(device.latest.count or 1 for device in devices)
