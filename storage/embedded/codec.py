@@ -5,7 +5,7 @@ A block is exact: what comes out has the bits of what went in. It begins with a 
 
 | bytes | meaning |
 |---|---|
-| 4 | CRC-32 of all that follows |
+| 4 | CRC-32 of series number and hour (8 bytes each), then of all that follows |
 | 1 | format version |
 | 1 | flags: 1 = body compressed (zlib), 2 = qualities present |
 | 1 | decimals: values are integers / 10^decimals; 255 = values are float64 |
@@ -180,6 +180,7 @@ def encode_blocks(points: Points, starts: NDArray[np.intp], hours: Ints) -> list
     step_bytes = {w: steps.astype(f"<i{w}").tobytes() for w in _WIDTHS if (width == w).any()}
     code_bytes = points.quality.tobytes()
     heads = header.tobytes()
+    places_of = _places(points.series[starts], hours)
     blocks = []
     plan = zip(
         starts.tolist(),
@@ -198,11 +199,12 @@ def encode_blocks(points: Points, starts: NDArray[np.intp], hours: Ints) -> list
             body += step_bytes[wide][wide * (start + 1) : wide * end]
         if codes:
             body += code_bytes[start:end]
-        blocks.append(_sealed(heads[number * _HEADER_SIZE :][:_HEADER_SIZE], body))
+        head = heads[number * _HEADER_SIZE : (number + 1) * _HEADER_SIZE]
+        blocks.append(_sealed(head, body, places_of[16 * number : 16 * (number + 1)]))
     return blocks
 
 
-def _sealed(head: bytes, body: bytes) -> bytes:
+def _sealed(head: bytes, body: bytes, place: bytes) -> bytes:
     """A header without checksum and its body, compressed where that helps, with the checksum."""
     if len(body) >= _LEAST_COMPRESSED:
         packed = isal_zlib.compress(body, 1)
@@ -210,7 +212,12 @@ def _sealed(head: bytes, body: bytes) -> bytes:
             body = packed
             head = head[:5] + bytes((head[5] | _COMPRESSED,)) + head[6:]
     rest = head[4:] + body
-    return zlib.crc32(rest).to_bytes(4, "little") + rest
+    return zlib.crc32(rest, zlib.crc32(place)).to_bytes(4, "little") + rest
+
+
+def _places(series: Ints, hours: Ints) -> bytes:
+    """16 bytes a block that say where it belongs: one that lies elsewhere is damage, too."""
+    return np.stack([series, hours], axis=1).astype("<i8").tobytes()
 
 
 def _scaled(
@@ -260,10 +267,12 @@ def decode_blocks(blocks: Sequence[bytes], series: Ints, hours: Ints) -> Points:
     if not blocks:
         return NO_POINTS
     heads, bodies = [], []
+    places_of = _places(series, hours)
     for position, block in enumerate(blocks):
         if len(block) < _HEADER_SIZE:
             raise DamagedBlockError(position, "it is shorter than its header")
-        if zlib.crc32(block[4:]) != int.from_bytes(block[:4], "little"):
+        seed = zlib.crc32(places_of[16 * position : 16 * (position + 1)])
+        if zlib.crc32(block[4:], seed) != int.from_bytes(block[:4], "little"):
             raise DamagedBlockError(position, "its checksum is wrong")
         if block[4] != FORMAT_VERSION:
             raise DamagedBlockError(position, f"its format {block[4]} is unknown")
@@ -345,6 +354,32 @@ def _summed(steps: Ints, starts: NDArray[Any], sizes: NDArray[Any], first: NDArr
     """Running sums inside each block, beginning with `first`; steps[starts] are 0."""
     sums = np.cumsum(steps)
     return np.asarray(sums + np.repeat(first - sums[starts], sizes), np.int64)
+
+
+# ---------------------------------------------------------------- rows
+
+# Odd numbers: a flipped bit always changes the product, also modulo 2^64.
+_WEIGHTS = np.random.default_rng(2026).integers(0, 2**63, 64, np.uint64) * 2 + 1
+
+
+def row_sums(*columns: NDArray[Any]) -> Ints:
+    """A checksum of each row of fixed-width columns; every single flipped bit changes it.
+
+    Args:
+        columns: (n,) integers or float64, or (n, k) uint64, at most 64 in all.
+    """
+    total = np.zeros(len(columns[0]), np.uint64)
+    words: list[NDArray[np.uint64]] = []
+    for column in columns:
+        if column.ndim == 2:
+            words += list(column.T)
+        elif column.dtype.kind == "f":
+            words.append(column.view(np.uint64))
+        else:
+            words.append(column.astype(np.int64).view(np.uint64))
+    for word, weight in zip(words, _WEIGHTS, strict=False):
+        total += word * weight
+    return total.view(np.int64)
 
 
 # ---------------------------------------------------------------- batches

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.intervals import FLOAT_COLUMNS, IntervalBlock
+from core.periods import from_ms
 from core.ports import ResultRow
-from core.samples import SeriesKey
-from storage.embedded.files import Database
+from core.samples import Ints, SeriesKey
+from storage.embedded.codec import row_sums
+from storage.embedded.files import CorruptBlockError, Database
 from storage.embedded.series import SERIES_SCHEMA, SeriesTable
 from storage.schema import check_intervals, check_results, interval_floats
 
@@ -34,23 +39,26 @@ CREATE TABLE result (
     start_ms INTEGER NOT NULL,
     value REAL,
     document BLOB NOT NULL,
+    crc INTEGER NOT NULL,
     PRIMARY KEY (site, kind, name, subject, resolution, start_ms)
 ) WITHOUT ROWID
 """
 
 # One interval: its columns side by side. A row of twelve SQL numbers reads three times slower, and
-# SQLite has no NaN.
-_RECORD = np.dtype([("count", "<i4"), *[(name, "<f8") for name in FLOAT_COLUMNS]])
+# SQLite has no NaN. A checksum stands at the end.
+_RECORD = np.dtype(
+    [("count", "<i8"), *[(name, "<f8") for name in FLOAT_COLUMNS], ("checksum", "<i8")]
+)
+_SUMMED_WORDS = _RECORD.itemsize // 8 - 1
 
 
 class DerivedFile:
     """Intervals and results in one SQLite file."""
 
     def __init__(self, folder: Path, *, writable: bool) -> None:
-        self._series = SeriesTable()
-        self._file = Database(
-            folder / "derived.sqlite", DERIVED_SCHEMA, DERIVED_VERSION, writable=writable
-        )
+        path = folder / "derived.sqlite"
+        self._series = SeriesTable(path)
+        self._file = Database(path, DERIVED_SCHEMA, DERIVED_VERSION, writable=writable)
 
     def close(self) -> None:
         """Close the file."""
@@ -95,15 +103,34 @@ class DerivedFile:
                     (number, start_ms, end_ms),
                 ).fetchall()
                 if rows:
-                    found.append(_interval_block(key, rows))
+                    found.append(self._interval_block(number, key, rows))
         return sorted(found, key=lambda block: block.key)
+
+    def _interval_block(
+        self, number: int, key: SeriesKey, rows: Sequence[tuple[int, bytes]]
+    ) -> IntervalBlock:
+        start = np.array([start_ms for start_ms, _ in rows], np.int64)
+        raw = b"".join([data for _, data in rows])
+        whole = len(raw) == len(rows) * _RECORD.itemsize
+        records: NDArray[Any] = np.frombuffer(raw if whole else b"", _RECORD)
+        wrong = np.array([0])
+        if whole:
+            wrong = np.flatnonzero(_sums_of(number, start, records) != records["checksum"])
+        if len(wrong):
+            hour = from_ms(int(start[wrong[0]])) if whole else None
+            problem = "its checksum is wrong" if whole else "a row has another length"
+            raise CorruptBlockError(self._file.path, "an interval", problem, key=key, hour=hour)
+        columns: dict[str, Any] = {
+            name: np.ascontiguousarray(records[name], np.float64) for name in FLOAT_COLUMNS
+        }
+        return IntervalBlock(key, start, records["count"].astype(np.int32), **columns)
 
     def write_results(self, rows: Sequence[ResultRow]) -> None:
         """Write figures in one transaction; a row of the same key is replaced."""
         check_results(rows)
         with self._file.writing() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO result VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         row.site,
@@ -114,6 +141,7 @@ class DerivedFile:
                         row.start_ms,
                         None if row.value is None else float(row.value),
                         row.document,
+                        _crc_of(row),
                     )
                     for row in rows
                 ],
@@ -146,14 +174,23 @@ class DerivedFile:
                 row
                 for name in wanted
                 for row in connection.execute(
-                    "SELECT name, subject, resolution, start_ms, value, document FROM result "
+                    "SELECT name, subject, resolution, start_ms, value, document, crc FROM result "
                     "WHERE site = ?1 AND kind = ?2 AND name = ?3 "
                     "AND start_ms >= ?4 AND start_ms < ?5 "
                     "AND (?6 IS NULL OR resolution = ?6) AND (?7 IS NULL OR subject = ?7)",
                     (site, kind, name, start_ms, end_ms, resolution, subject),
                 )
             ]
-        return [ResultRow(site, kind, *row) for row in sorted(rows, key=lambda row: row[:4])]
+        found = []
+        for *fields, crc in sorted(rows, key=lambda row: row[:4]):
+            result = ResultRow(site, kind, *fields)
+            if crc != _crc_of(result):
+                what = f"a result ({kind} {result.name} of {site})"
+                raise CorruptBlockError(
+                    self._file.path, what, "its checksum is wrong", hour=from_ms(result.start_ms)
+                )
+            found.append(result)
+        return found
 
     def describe(self) -> str:
         """What the file holds, for people."""
@@ -169,15 +206,20 @@ def _interval_rows(number: int, block: IntervalBlock) -> Iterable[tuple[int, int
     records["count"] = block.count
     for name, values in interval_floats(block).items():
         records[name] = values
+    records["checksum"] = _sums_of(number, block.start_ms, records)
     raw, size = records.tobytes(), _RECORD.itemsize
     for position, start_ms in enumerate(block.start_ms.tolist()):
         yield number, start_ms, raw[position * size : (position + 1) * size]
 
 
-def _interval_block(key: SeriesKey, rows: Sequence[tuple[int, bytes]]) -> IntervalBlock:
-    start = np.array([start_ms for start_ms, _ in rows], np.int64)
-    records: NDArray[Any] = np.frombuffer(b"".join([data for _, data in rows]), _RECORD)
-    columns: dict[str, Any] = {
-        name: np.ascontiguousarray(records[name], np.float64) for name in FLOAT_COLUMNS
-    }
-    return IntervalBlock(key, start, records["count"].astype(np.int32), **columns)
+def _sums_of(number: int, start_ms: Ints, records: NDArray[Any]) -> Ints:
+    words = records.view("<u8").reshape(len(records), -1)[:, :_SUMMED_WORDS]
+    return row_sums(np.full(len(records), number, np.int64), start_ms, words)
+
+
+def _crc_of(row: ResultRow) -> int:
+    value = math.nan if row.value is None else float(row.value)
+    head = json.dumps(
+        [row.site, row.kind, row.name, row.subject, row.resolution, row.start_ms, value.hex()]
+    )
+    return zlib.crc32(row.document, zlib.crc32(head.encode()))

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -19,8 +20,11 @@ from core.errors import (
     ConfigurationError,
     Problem,
     StoreMisconfiguredError,
+    StoreRejectedError,
     StoreUnavailableError,
 )
+from core.periods import format_time
+from core.samples import SeriesKey
 
 BUSY_S = 10.0
 _WRITER_CACHE_KIB = 32_768
@@ -52,6 +56,35 @@ def _error_of(error: sqlite3.Error, path: Path, doing: str) -> Exception:
     return StoreMisconfiguredError(
         f"{path}: {doing}: {error}; check that this account may read and write the folder"
     )
+
+
+class CorruptBlockError(StoreRejectedError):
+    """Something on the disk is not what was written; other hours and series are served.
+
+    Attributes:
+        key: The series; None where many are concerned.
+        hour: Start of the hour (of the interval); None where that is not known.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        what: str,
+        problem: str,
+        *,
+        key: SeriesKey | None = None,
+        hour: datetime | None = None,
+    ) -> None:
+        self.key = key
+        self.hour = hour
+        place = ""
+        if key is not None:
+            place = f" of {key.site}/{key.family}/{key.device}/{key.metric}"
+        if hour is not None:
+            place += f" at {format_time(hour)}"
+        super().__init__(
+            f"{path}: {what}{place} is damaged: {problem}; put it back from a copy of the file"
+        )
 
 
 class WriterLock:

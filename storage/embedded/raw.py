@@ -12,13 +12,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from core.errors import StoreRejectedError
-from core.periods import format_time, from_ms
+from core.periods import from_ms
 from core.samples import Ints, Quality, ReadingBlock, Sample, SampleSeries, SeriesKey
 from storage.embedded.codec import (
     HOUR_MS,
@@ -30,9 +28,10 @@ from storage.embedded.codec import (
     encode_batch,
     encode_blocks,
     join_points,
+    row_sums,
     sort_points,
 )
-from storage.embedded.files import Database
+from storage.embedded.files import CorruptBlockError, Database
 from storage.embedded.series import SERIES_SCHEMA, SeriesTable
 from storage.schema import check_readings
 
@@ -55,7 +54,8 @@ CREATE TABLE latest (
     series INTEGER PRIMARY KEY,
     time_ms INTEGER NOT NULL,
     value REAL NOT NULL,
-    quality INTEGER NOT NULL
+    quality INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
 );
 CREATE TABLE damaged (
     id INTEGER PRIMARY KEY,
@@ -73,42 +73,21 @@ _OLDEST_BLOCKS = "SELECT key, data FROM block WHERE key BETWEEN ? AND ? ORDER BY
 _NEWEST_BLOCKS = "SELECT key, data FROM block WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 2"
 
 _UPSERT_LATEST = """
-INSERT INTO latest (series, time_ms, value, quality) VALUES (?, ?, ?, ?)
+INSERT INTO latest (series, time_ms, value, quality, checksum) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (series) DO UPDATE
-SET time_ms = excluded.time_ms, value = excluded.value, quality = excluded.quality
+SET time_ms = excluded.time_ms, value = excluded.value, quality = excluded.quality,
+    checksum = excluded.checksum
 WHERE excluded.time_ms >= latest.time_ms
 """
-
-
-class CorruptBlockError(StoreRejectedError):
-    """A block or batch on the disk is damaged; other hours and series are served.
-
-    Attributes:
-        key: The series; None for a batch, which holds many.
-        hour: Start of the hour; None for a batch.
-    """
-
-    def __init__(
-        self, path: Path, key: SeriesKey | None, hour: datetime | None, problem: str
-    ) -> None:
-        self.key = key
-        self.hour = hour
-        if key is None or hour is None:
-            what = "a batch of samples"
-        else:
-            series = f"{key.site}/{key.family}/{key.device}/{key.metric}"
-            what = f"the hour {format_time(hour)} of {series}"
-        super().__init__(
-            f"{path}: {what} is damaged: {problem}; put it back from a copy of the file"
-        )
 
 
 class RawFile:
     """Samples in one SQLite file."""
 
     def __init__(self, folder: Path, *, writable: bool) -> None:
-        self._series = SeriesTable()
-        self._file = Database(folder / "raw.sqlite", RAW_SCHEMA, RAW_VERSION, writable=writable)
+        path = folder / "raw.sqlite"
+        self._series = SeriesTable(path)
+        self._file = Database(path, RAW_SCHEMA, RAW_VERSION, writable=writable)
 
     @property
     def is_writable(self) -> bool:
@@ -298,18 +277,36 @@ class RawFile:
         with self._file.reading() as connection:
             if connection is None:
                 return []
-            rows = connection.execute(
-                "SELECT series.family, series.device, series.metric, latest.time_ms, "
-                "latest.value, latest.quality FROM series "
-                "JOIN latest ON latest.series = series.id "
-                "WHERE series.site = ? AND latest.time_ms >= ? "
-                "ORDER BY series.family, series.device, series.metric",
-                (site, oldest_ms),
-            ).fetchall()
-        return [
-            Sample(SeriesKey(site, family, device, metric), time_ms, value, Quality(code))
-            for family, device, metric, time_ms, value, code in rows
-        ]
+            self._series.load(connection)
+            series = self._series.find(site)
+            rows = [
+                row
+                for row in connection.execute(
+                    "SELECT latest.series, time_ms, value, quality, checksum FROM latest "
+                    "JOIN series ON series.id = latest.series "
+                    "WHERE series.site = ? AND time_ms >= ?",
+                    (site, oldest_ms),
+                )
+                if row[0] in series
+            ]
+        if not rows:
+            return []
+        numbers, times, values, codes, sums = zip(*rows, strict=True)
+        points = Points(
+            np.array(numbers, np.int64),
+            np.array(times, np.int64),
+            np.array(values, np.float64),
+            np.array(codes, np.int8),
+        )
+        wrong = np.flatnonzero(_latest_sums(points) != np.array(sums, np.int64))
+        if len(wrong):
+            raise CorruptBlockError(
+                self._file.path,
+                "the newest sample",
+                "its checksum is wrong",
+                key=series[int(points.series[wrong[0]])],
+            )
+        return sorted(_samples(points, series), key=lambda sample: sample.key)
 
     def read_instants(
         self, site: str, family: str, device: str, times_ms: Sequence[int]
@@ -375,10 +372,13 @@ class RawFile:
 
     def _corrupt(self, key: int | None, problem: str) -> CorruptBlockError:
         if key is None:
-            return CorruptBlockError(self._file.path, None, None, problem)
-        hour = from_ms((key & ((1 << _HOUR_BITS) - 1)) * HOUR_MS)
+            return CorruptBlockError(self._file.path, "a batch of samples", problem)
         return CorruptBlockError(
-            self._file.path, self._series.key(key >> _HOUR_BITS), hour, problem
+            self._file.path,
+            "the hour",
+            problem,
+            key=self._series.key(key >> _HOUR_BITS),
+            hour=from_ms((key & ((1 << _HOUR_BITS) - 1)) * HOUR_MS),
         )
 
 
@@ -419,9 +419,15 @@ def _write_latest(connection: sqlite3.Connection, points: Points) -> None:
             last.time_ms.tolist(),
             last.value.tolist(),
             last.quality.tolist(),
+            _latest_sums(last).tolist(),
             strict=True,
         ),
     )
+
+
+def _latest_sums(points: Points) -> Ints:
+    # SQLite keeps a minus zero as zero.
+    return row_sums(points.series, points.time_ms, points.value + 0.0, points.quality)
 
 
 def _split(points: Points, series: Mapping[int, SeriesKey]) -> list[SampleSeries]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from core.samples import Ints, SeriesKey
+from storage.embedded.files import CorruptBlockError
 
 SERIES_SCHEMA = """
 CREATE TABLE series (
@@ -18,6 +21,7 @@ CREATE TABLE series (
     family TEXT NOT NULL,
     device TEXT NOT NULL,
     metric TEXT NOT NULL,
+    crc INTEGER NOT NULL,
     UNIQUE (site, family, device, metric)
 );
 """
@@ -26,9 +30,14 @@ _TABLES_CACHED = 512
 
 
 class SeriesTable:
-    """Series of one file. Rows are only ever added, so what is cached stays right."""
+    """Series of one file. Rows are only ever added, so what is cached stays right.
 
-    def __init__(self) -> None:
+    Args:
+        path: The file, for messages.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.Lock()
         self._numbers: dict[SeriesKey, int] = {}
         self._keys: dict[int, SeriesKey] = {}
@@ -37,13 +46,23 @@ class SeriesTable:
         self._tables: OrderedDict[tuple[str, str, str, tuple[str, ...]], Ints] = OrderedDict()
 
     def load(self, connection: sqlite3.Connection) -> None:
-        """Take in series that have been added since; call it inside the transaction."""
+        """Take in series that have been added since; call it inside the transaction.
+
+        Raises:
+            CorruptBlockError: A row is not what was written.
+        """
         with self._lock:
             rows = connection.execute(
-                "SELECT id, site, family, device, metric FROM series WHERE id > ?", (self._newest,)
+                "SELECT id, crc, site, family, device, metric FROM series WHERE id > ? ORDER BY id",
+                (self._newest,),
             )
-            for number, *names in rows:
-                self._remember(number, SeriesKey(*names))
+            for number, crc, *names in rows:
+                key = SeriesKey(*names)
+                if crc != _crc_of(number, key):
+                    raise CorruptBlockError(
+                        self._path, f"row {number} of the series", "its checksum is wrong", key=key
+                    )
+                self._remember(number, key)
 
     def forget(self) -> None:
         """Drop the cache: a transaction that had added series was rolled back."""
@@ -84,13 +103,14 @@ class SeriesTable:
             known = self._numbers.get(key)
             if known is not None:
                 return known
-            row = connection.execute(
-                "INSERT INTO series (site, family, device, metric) VALUES (?, ?, ?, ?) "
-                "RETURNING id",
-                (key.site, key.family, key.device, key.metric),
-            ).fetchone()
-            self._remember(row[0], key)
-            return int(row[0])
+            number = self._newest + 1
+            connection.execute(
+                "INSERT INTO series (id, crc, site, family, device, metric) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (number, _crc_of(number, key), key.site, key.family, key.device, key.metric),
+            )
+            self._remember(number, key)
+            return number
 
     def numbers(
         self,
@@ -127,3 +147,8 @@ class SeriesTable:
         self._keys[number] = key
         self._by_site.setdefault(key.site, {})[number] = key
         self._newest = max(self._newest, number)
+
+
+def _crc_of(number: int, key: SeriesKey) -> int:
+    text = "\0".join((str(number), key.site, key.family, key.device, key.metric))
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
