@@ -228,7 +228,7 @@ def _history(
     try:
         while not stop.wait(_PROGRESS_S):
             stored, waiting = _stored(settings, registry, begun)
-            dirty = len(records.read_dirty(100_000))
+            dirty = records.count_dirty()
             elapsed = time.monotonic() - started
             print(
                 f"  history   {elapsed:5.0f} s: published {published[0]:6.1%}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from core.events import SeriesEvent
 from core.ledger import DirtySpan
@@ -41,6 +41,13 @@ class RollupBook:
             (row.id, DirtySpan(row.site, row.family, row.device, row.start_ms, row.end_ms))
             for row in rows
         ]
+
+    def count_dirty(self) -> int:
+        """Spans that wait; for people, without taking any."""
+        with self._database.reading() as connection:
+            return int(
+                connection.execute(select(func.count()).select_from(t.dirty_span)).scalar_one()
+            )
 
     def clear_dirty(self, ids: Sequence[int]) -> None:
         """Forget spans that have been computed."""
