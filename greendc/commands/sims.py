@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.clock import SystemClock
 from core.errors import ConfigurationError, Problem
@@ -14,6 +16,9 @@ from greendc.commands.answers import settings_of
 from greendc.logs import configure_logging
 from greendc.settings import Settings
 from greendc.wiring import connection_for_site, open_registry
+
+if TYPE_CHECKING:
+    from sims.faults import Fault
 
 DEFAULT_SEED = 20_260_101
 
@@ -113,7 +118,7 @@ def _backfill(
     return 0 if count.published == count.acknowledged and not stop.is_set() else 1
 
 
-def _faults(path: Path | None) -> object:
+def _faults(path: Path | None) -> Sequence[Fault] | None:
     if path is None:
         return None
     from sims.faults import parse_faults

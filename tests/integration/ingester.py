@@ -31,12 +31,14 @@ class Ingester:
 
     folder: Path
     store: dict[str, str] = field(default_factory=dict)
+    site_file: str = REGISTRY_FILE
+    site: str = SITE
     command: Sequence[str] = (sys.executable, "-m", "greendc", "ingest")
 
     def __post_init__(self) -> None:
         (self.folder / "sites").mkdir(parents=True)
-        (self.folder / "sites" / "test-dc.toml").write_text(REGISTRY_FILE, encoding="utf-8")
-        self.registry = build_registry({"test": REGISTRY_FILE})
+        (self.folder / "sites" / f"{self.site}.toml").write_text(self.site_file, encoding="utf-8")
+        self.registry = build_registry({"site": self.site_file})
         self.broker: LocalBroker = start_local_broker(self.registry, self.folder / "broker")
         connection = self.broker.connection()
         self.log = self.folder / "ingest.log"
@@ -77,7 +79,7 @@ class Ingester:
         self.broker.stop()
 
     def publisher(self) -> paho.Client:
-        connection = self.broker.connection(SITE)
+        connection = self.broker.connection(self.site)
         client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
         client.username_pw_set(connection.username, connection.password)
         client.max_inflight_messages_set(500)
@@ -101,14 +103,14 @@ class Ingester:
     def ledger(self) -> Any:
         now = datetime.now(UTC)
         return self.ask(
-            *("ledger", "--site", SITE, "--from", format_time(now - timedelta(hours=3))),
+            *("ledger", "--site", self.site, "--from", format_time(now - timedelta(hours=3))),
             *("--to", format_time(now + timedelta(hours=3))),
         )
 
     def values(self, device: str, metric: str = "active_power_kw") -> list[float]:
         now = datetime.now(UTC)
         answer = self.ask(
-            *("samples", "--site", SITE, "--device", device, "--metric", metric),
+            *("samples", "--site", self.site, "--device", device, "--metric", metric),
             *("--from", format_time(now - timedelta(days=2))),
             *("--to", format_time(now + timedelta(hours=1))),
         )
