@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from influxdb_client import BucketRetentionRules, InfluxDBClient
+from influxdb_client.client.exceptions import InfluxDBError
 from influxdb_client.rest import ApiException
 
 from core.errors import StoreMisconfiguredError
@@ -35,7 +36,8 @@ def ensure_bucket(client: InfluxDBClient, place: Place, keep_days: int) -> None:
         if found is None:
             raise StoreMisconfiguredError(
                 f"{place}: the bucket can neither be found nor made with this token; make it by "
-                "hand, or set GREENDC_TIMESERIES__TOKEN to a token that may make buckets"
+                "hand, or set GREENDC_TIMESERIES__TOKEN to a token of this organisation that may "
+                "make buckets"
             )
     held_s = _retention_s(found)
     wanted_s = keep_days * _DAY_S
@@ -78,6 +80,9 @@ def _make(api: Any, place: Place, keep_days: int) -> bool:
             if error.status in (401, 403, 404, 409, 422):
                 return False
             raise
+        except InfluxDBError:
+            # A token for certain buckets may not even look up the organisation.
+            return False
     return True
 
 

@@ -6,7 +6,7 @@
 | 408, 429, any 5xx (with `Retry-After` where sent) | unavailable |
 | 400, 413, 422 | rejected, with the server's own words |
 | 401, 403 | misconfigured: token |
-| 404 | misconfigured: bucket or organisation, or no InfluxDB 2.x at all |
+| 404, 400 for an unknown organisation | misconfigured: bucket, organisation, no InfluxDB 2.x |
 | TLS refused, any other status | misconfigured: address |
 """
 
@@ -32,6 +32,8 @@ from core.errors import (
 
 # A server that asks for more is asked again after this long nevertheless.
 LONGEST_WAIT_S = 300.0
+# A query names its organisation in the address, and a wrong one is called a bad request.
+_UNKNOWN_ORG = "failed to decode request body: organization"
 
 
 class MissingBucketError(StoreMisconfiguredError):
@@ -64,6 +66,10 @@ def translated(place: Place, doing: str) -> Iterator[None]:
     except InfluxDBError as error:
         # The client's own words where it looked up the organisation and found none.
         raise _not_found(place, doing, _first_line(error)) from None
+    except UnicodeDecodeError:
+        # The client decodes before it looks at the status.
+        words = f"{place}: {doing} got an answer that is no text; it is tried again"
+        raise StoreUnavailableError(words) from None
     except (HTTPError, OSError) as error:
         words = f"{place}: {doing} got no answer ({_first_line(error)}); it is tried again"
         raise StoreUnavailableError(words) from None
@@ -82,6 +88,8 @@ def error_of(error: ApiException, place: Place, doing: str) -> StoreError:
     if status in (408, 429) or status >= 500:
         wait_s = _retry_after_s(error.headers or {})
         return StoreUnavailableError(f"{place}: {doing} answered {status}: {words}", wait_s)
+    if status == 400 and words.startswith(_UNKNOWN_ORG):
+        return _not_found(place, doing, f"{status}: {words}")
     make = _BY_STATUS.get(status, _wrong_address)
     return make(place, doing, f"{status}: {words}")
 

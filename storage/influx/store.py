@@ -324,14 +324,16 @@ class InfluxStore:
                     self.prepare()
         for body in gzip_bodies(texts):
             with translated(self._place(bucket), "write"):
-                self._writer.post_write(
+                answer = self._writer.post_write(
                     self._org,
                     bucket,
                     body,
                     precision="ms",
                     content_encoding="gzip",
                     content_type="text/plain; charset=utf-8",
+                    _preload_content=False,
                 )
+                _text_of(answer)
 
     def _ask(self, question: Question, text: str) -> bytes:
         """The raw answer of a query; a bucket that is not there yet is made once."""
@@ -342,10 +344,7 @@ class InfluxStore:
                 answer = self._reader.query_raw(
                     text, dialect=self._dialect, params=question.parameters
                 )
-                try:
-                    return bytes(answer.data)
-                finally:
-                    answer.release_conn()
+                return _text_of(answer)
 
         return self._with_buckets(ask)
 
@@ -430,6 +429,14 @@ class InfluxStore:
 
 
 _KEEP = ("_time", "_value")
+
+
+def _text_of(answer: Any) -> bytes:
+    """The whole answer; its connection is free again."""
+    try:
+        return bytes(answer.data)
+    finally:
+        answer.release_conn()
 
 
 def _narrow(question: Question, column: str, values: Sequence[str] | None) -> bool:
