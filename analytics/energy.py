@@ -177,6 +177,7 @@ class FlowReader:
 
     def cross_check(self, device: Device, quantity: Quantity) -> CrossCheck:
         """Counter against integrated power where both cover whole intervals."""
+        self.load([device], [quantity.counter, quantity.opposite, quantity.rate])
         counter, rate = self._counted(device, quantity), self._measured(device, quantity)
         both = (counter.usable_s >= _STAND_IN_S) & (rate.usable_s >= _STAND_IN_S)
         return CrossCheck(
@@ -250,9 +251,8 @@ class FlowReader:
         )
 
     def _measured(self, device: Device, quantity: Quantity) -> _Amounts:
-        dense = self.dense(device, quantity.rate) if quantity.rate else None
-        if dense is None:
-            dense = DenseSeries.of(None, self.tiling.grid)
+        # Only what was read: where the counter leaves nothing open, nobody asked for the rate.
+        dense = DenseSeries.of(self._blocks.get((device.id, quantity.rate)), self.tiling.grid)
         return _Amounts(
             dense.amount,
             dense.covered_s,
