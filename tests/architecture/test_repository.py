@@ -48,7 +48,7 @@ def texts(files: list[Path], repository: Path) -> dict[str, str]:
     for path in files:
         content = path.read_bytes()
         if b"\0" not in content:
-            found[path.relative_to(repository).as_posix()] = content.decode("utf-8")
+            found[path.relative_to(repository).as_posix()] = content.decode("utf-8", "replace")
     return found
 
 
