@@ -29,7 +29,7 @@ _MEET_HISTORY_MS = 15 * 60_000
 _ACCELERATED_FROM_MS = 86_400_000
 # Most simulated time that one round publishes while it catches up.
 _ROUND_MS = 10 * 60_000
-_DRAIN_S = 5.0
+_DRAIN_S = 3.0
 
 
 def run_live(

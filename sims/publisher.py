@@ -196,10 +196,11 @@ class Publisher:
         self, client: mqtt.Client, userdata: Any, flags: Any, reason: Any, properties: Any
     ) -> None:
         if not reason.is_failure:
-            # A broker may allow fewer messages in flight than we would send.
+            # A broker may allow fewer messages in flight than we would send. Never more than the
+            # window are handed to the client, so the client's own limit stays as it is.
             allowed = getattr(properties, "ReceiveMaximum", None)
             if isinstance(allowed, int):
-                client.max_inflight_messages_set(min(self._window, allowed))
+                self._window = min(self._window, allowed)
         self._connected.put(str(reason) if reason.is_failure else "")
 
     def _on_publish(
