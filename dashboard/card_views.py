@@ -89,18 +89,20 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class TankView:
-    """The drawing of the rain tank.
+    """The drawing of the rain tank, and its balance of today.
 
     Attributes:
         filled: Percent of the full tank; None where only a level in metres is known.
         full, half: Texts of the scale, in m³.
         label: What a person who does not see it is told.
+        balance: (name, signed m³) lines; empty where today's balance is not known.
     """
 
     filled: float | None
     full: str
     half: str
     label: str
+    balance: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

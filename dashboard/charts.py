@@ -32,6 +32,8 @@ from dashboard.words import Words, load_words
 
 _LOG = logging.getLogger(__name__)
 REFRESH_MS = 60_000
+_OUTPUTS = 11
+_LABELLED_LATER: dict[str, Any] = {"aria-label": ""}
 _TITLED: dict[str, Any] = {"aria-labelledby": "power-title"}
 _RENDER: ContextVar[Callable[[dict[str, str]], str] | None] = ContextVar(
     "greendc_render", default=None
@@ -140,7 +142,7 @@ def _layout() -> html.Div:
                         hidden=True,
                         tabIndex=0,
                         role="region",
-                        **_TITLED,
+                        **_LABELLED_LATER,
                     ),
                 ],
                 id="power-card",
@@ -179,6 +181,7 @@ def _add_callbacks(dash: PageDash, registry: SiteRegistry, days: SiteDays) -> No
         Output("power-subtitle", "children"),
         Output("power-graph-picture", "aria-label"),
         Output("power-table", "children"),
+        Output("power-table", "aria-label"),
         Output("power-csv", "children"),
         Output("power-csv", "href"),
         Output("power-fault", "children"),
@@ -196,14 +199,14 @@ def _add_callbacks(dash: PageDash, registry: SiteRegistry, days: SiteDays) -> No
         try:
             site = authorize(current_visitor().account, "live", site_id, registry)
         except (NoSuchSiteError, ForbiddenError):
-            return (no_update,) * 10
+            return (no_update,) * _OUTPUTS
         words = load_words()[language]
         day = await days.get(site)
         head = (words("power.title"),)
         if day is None or day.power is None:
             fault = words("chart.fault")
             labels = _labels(words)
-            return (no_update, labels, *head, *(no_update,) * 5, fault, False)
+            return (no_update, labels, *head, *(no_update,) * (_OUTPUTS - 5), fault, False)
         chart = await asyncio.to_thread(power_chart, day.power, site.zone, words)
         fault, is_whole = "", not days.is_faulty(site)
         if not is_whole:
@@ -215,6 +218,7 @@ def _add_callbacks(dash: PageDash, registry: SiteRegistry, days: SiteDays) -> No
             chart.subtitle,
             chart.summary,
             _table(chart, words),
+            words("chart.table_of", name=words("power.title")),
             "CSV",
             f"/api/v1/sites/{site.id}/power.csv?lang={language}",
             fault,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.kpis import KPIS, KpiValue
@@ -10,9 +9,10 @@ from core.periods import from_ms
 from core.roles import ROLES
 from core.sites import Site
 from dashboard import formats
+from dashboard.card_builder import VERDICT_WORDS
 from dashboard.card_words import CardWords
-from dashboard.cards import VERDICT_WORDS
 from dashboard.evidence_words import reason_words
+from dashboard.formula_words import formula_words, other_parts
 from dashboard.live_values import LiveSnapshot, LiveValue
 from dashboard.today import SiteDay
 from dashboard.words import Words
@@ -28,7 +28,7 @@ _KPIS_OF_CARD = {
     "pue": ("pue",),
     "wue": ("wue", "wue_potable"),
     "ref": ("ref",),
-    "rain": ("rain_reuse_ratio",),
+    "rain": ("rain_reuse_ratio", "rain_unexplained"),
     "solar": ("pv_energy",),
 }
 _LONGEST_SUM = 4
@@ -141,13 +141,13 @@ def _kpi_part(row: KpiValue, site: Site, words: Words) -> EvidencePart:
     if row.uncertainty is not None and row.value is not None:
         half = formats.format_kpi(row.kpi, row.uncertainty)[0]
         facts.append((words("evidence.uncertainty"), f"± {half} {unit}".strip()))
-    for name, factor in row.factors.items():
-        facts.append((name, str(factor)))
+    facts += other_parts(row, words)
+    facts += [(name, str(factor)) for name, factor in row.factors.items()]
     facts.append((words("evidence.version"), row.formula_version))
     facts.append((words("evidence.standard"), KPIS[row.kpi].source))
     return EvidencePart(
         heading=KPIS[row.kpi].text.get(words.language),
-        formula=_formula(row, words),
+        formula=formula_words(row, words),
         facts=tuple(facts),
         meters_title=words("evidence.meters"),
         columns=(words("evidence.series"),),
@@ -172,12 +172,3 @@ def _sources(row: KpiValue, words: Words) -> str:
         if (share := getattr(row.shares, name)) > 0.0
     ]
     return ", ".join(named) or formats.NO_VALUE
-
-
-def _formula(row: KpiValue, words: Words) -> str:
-    return ""
-
-
-def kpis_of_card(card: str) -> Sequence[str]:
-    """KPI ids whose evidence the panel of a card shows."""
-    return _KPIS_OF_CARD.get(card, ())

@@ -23,6 +23,13 @@ GRAPH_CONFIG: Any = {
 }
 
 
+# Until the first answer nothing is drawn, not even axes.
+_EMPTY_LAYOUT: dict[str, Any] = {
+    "xaxis": {"visible": False},
+    "yaxis": {"visible": False},
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+}
 _NO_LABEL_YET: dict[str, Any] = {"aria-label": ""}
 
 
@@ -35,8 +42,8 @@ def graph(graph_id: str, height: int) -> html.Div:
     return html.Div(
         dcc.Graph(
             id=graph_id,
-            figure={"data": [], "layout": {"height": height}},
-            config=dict(GRAPH_CONFIG),
+            figure={"data": [], "layout": {**_EMPTY_LAYOUT, "height": height}},
+            config=GRAPH_CONFIG,
             style={"height": f"{height}px"},
             responsive=True,
         ),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
+from analytics import boundary
 from core.ids import FAMILIES
 from core.periods import from_ms
 from core.samples import Sample
@@ -17,10 +19,6 @@ from core.sites import Device, DeviceState, Site
 
 LATE_CADENCES = 2.0
 STALE_CADENCES = 5.0
-
-IT_ROLE_BY_CATEGORY = {1: "ups_output", 2: "pdu_output", 3: "it_input"}
-# Accelerators are counted at one level: the finest one that the site has.
-ACCELERATOR_LEVELS = ("accelerator", "node", "cluster_total")
 
 
 class ValueState(StrEnum):
@@ -256,29 +254,33 @@ def live_snapshot(site: Site, samples: Iterable[Sample], now_ms: int) -> LiveSna
     """Compute the live values of a site from its newest samples.
 
     Facility power follows the energy boundary: grid (negative while exporting) + generators +
-    on-site PV. IT power is metered at the site's declared category point.
+    on-site PV. IT power is metered at the site's declared category point. Which devices these are
+    is what analytics says, so that a live value and a figure of today rest on the same meters.
     """
     latest = index_latest(samples)
     now = from_ms(now_ms)
     active = [
         (device, state) for device in site.devices.values() if (state := device.state_at(now))
     ]
-    arrays = [(device, state) for device, state in active if state.role == "pv_array"]
-    pv_terms = [Term(device, state, "ac_power_kw", state.multiplier) for device, state in arrays]
-    supply = _power_terms(active, {"grid_feed", "generator"})
+    pv_terms = _terms(boundary.pv_arrays(site), now, "pv_array", "ac_power_kw")
+    supply = [
+        *_terms(boundary.grid_feeds(site), now, "grid_feed", "active_power_kw"),
+        *_terms(boundary.generators(site), now, "generator", "active_power_kw"),
+    ]
+    meters = _terms(boundary.it_meters(site, site.pue_category), now, "", "active_power_kw")
     return LiveSnapshot(
         site=site.id,
         now_ms=now_ms,
         newest_ms=max((sample.time_ms for sample in latest.values()), default=None),
         facility=sum_latest([*supply, *pv_terms], latest, now_ms, "kW"),
-        it=sum_latest(_it_terms(site, active), latest, now_ms, "kW"),
+        it=sum_latest(meters, latest, now_ms, "kW"),
         pv=sum_latest(pv_terms, latest, now_ms, "kW"),
         tank=_tank(site, active, latest, now_ms),
         arrays=tuple(
             ArrayOutput(term.device.id, term.state, single_latest(term, latest, now_ms, "kW"))
             for term in pv_terms
         ),
-        accelerators=_accelerators(active, latest, now_ms),
+        accelerators=_accelerators(site, latest, now_ms),
         families=_families(active, latest, now_ms),
     )
 
@@ -286,20 +288,14 @@ def live_snapshot(site: Site, samples: Iterable[Sample], now_ms: int) -> LiveSna
 _Active = Sequence[tuple[Device, DeviceState]]
 
 
-def _power_terms(active: _Active, roles: set[str]) -> list[Term]:
+def _terms(devices: Sequence[Device], now: datetime, role: str, metric: str) -> list[Term]:
+    """Terms of the devices that are in this role now (any, if empty) and send the metric."""
     return [
-        Term(device, state, "active_power_kw", state.multiplier)
-        for device, state in active
-        if state.role in roles and "active_power_kw" in state.metrics
-    ]
-
-
-def _it_terms(site: Site, active: _Active) -> list[Term]:
-    role = IT_ROLE_BY_CATEGORY[site.pue_category]
-    return [
-        term
-        for term in _power_terms(active, {role})
-        if term.state.pue_category in {None, site.pue_category}
+        Term(device, state, metric, state.multiplier)
+        for device in devices
+        if (state := device.state_at(now)) is not None
+        and role in {"", state.role}
+        and metric in state.metrics
     ]
 
 
@@ -317,11 +313,14 @@ def _tank(site: Site, active: _Active, latest: Latest, now_ms: int) -> TankLevel
     return TankLevel(device.id, level, volume, share)
 
 
-def _accelerators(active: _Active, latest: Latest, now_ms: int) -> tuple[AcceleratorPower, ...]:
-    by_role = {
-        role: [pair for pair in active if pair[1].role == role] for role in ACCELERATOR_LEVELS
-    }
-    level = next((by_role[role] for role in ACCELERATOR_LEVELS if by_role[role]), [])
+def _accelerators(site: Site, latest: Latest, now_ms: int) -> tuple[AcceleratorPower, ...]:
+    now = from_ms(now_ms)
+    role, devices = boundary.accelerators(site)
+    level = [
+        (device, state)
+        for device in devices
+        if (state := device.state_at(now)) is not None and state.role == role
+    ]
     kinds = dict.fromkeys(state.kind for _, state in level)
     return tuple(
         _accelerator_kind(kind, [pair for pair in level if pair[1].kind == kind], latest, now_ms)

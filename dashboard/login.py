@@ -29,7 +29,7 @@ def login_routes(sessions: Sessions, pages: Pages, settings: BoardSettings) -> A
     checks = CapacityLimiter(_PASSWORD_CHECKS)
 
     def form(request: Request, target: str, message: str, status: int) -> Response:
-        choices = read_choices(request)
+        choices = read_choices(request, next_path=target)
         stored = cookies.read_cookies(request.headers.get("cookie", ""))
         name = cookies.form_cookie(settings)
         # The token stays the same in all tabs of a browser: each may be sent.

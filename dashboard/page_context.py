@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
@@ -40,11 +40,16 @@ class Choices:
     to_store: tuple[tuple[str, str], ...] = ()
 
 
-def read_choices(request: Request, visitor: Visitor | None = None) -> Choices:
+def read_choices(
+    request: Request, visitor: Visitor | None = None, *, next_path: str = ""
+) -> Choices:
     """Language and brightness of a request.
 
     `?lang=` and `?theme=` win and are remembered; then the cookies, the account's language, and
     what the browser accepts.
+
+    Args:
+        next_path: Where a sign-in leads to; its own `lang` is the language of the form.
     """
     stored = cookies.read_cookies(request.headers.get("cookie", ""))
     to_store: list[tuple[str, str]] = []
@@ -53,7 +58,8 @@ def read_choices(request: Request, visitor: Visitor | None = None) -> Choices:
         to_store.append((cookies.LANGUAGE, asked))
     account = visitor.account.language if visitor is not None else ""
     accepted = _accepted_language(request.headers.get("accept-language", ""))
-    wishes = (asked, stored.get(cookies.LANGUAGE, ""), account, accepted)
+    onward = parse_qs(urlsplit(next_path).query).get("lang", [""])[0]
+    wishes = (asked, onward, stored.get(cookies.LANGUAGE, ""), account, accepted)
     language = next((known for wish in wishes if (known := _LANGUAGES.get(wish))), LANGUAGES[0])
     theme_name = request.query_params.get("theme", "")
     if theme_name in _THEMES:

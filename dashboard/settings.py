@@ -34,7 +34,7 @@ class BoardSettings:
     session_lifetime: timedelta = timedelta(hours=12)
     lock_failures: int = 10
     lock_window: timedelta = timedelta(minutes=15)
-    live_tick: timedelta = timedelta(seconds=3)
+    live_tick: timedelta = timedelta(seconds=2)
     heartbeat: timedelta = timedelta(seconds=5)
     kpi_refresh: timedelta = timedelta(seconds=30)
     build_folder: Path = field(default=BUILD_FOLDER)

@@ -15,8 +15,9 @@ from core.quality import Verdict
 from core.sites import Site, SiteRegistry
 from core.text import LANGUAGES, Language
 from dashboard import formats
+from dashboard.card_builder import VERDICT_WORDS
 from dashboard.card_words import CardWords
-from dashboard.cards import VERDICT_WORDS, site_view
+from dashboard.cards import site_view
 from dashboard.evidence import card_evidence
 from dashboard.figures.palette import dark_by_light
 from dashboard.live_feed import LiveCards

@@ -44,6 +44,7 @@ TODAY_KPIS = (
     "wue_potable",
     "ref",
     "rain_reuse_ratio",
+    "rain_unexplained",
     "pv_energy",
 )
 # Figures older than so many times the holding time are not shown without trying again first.

@@ -153,6 +153,22 @@ _TODAY = {
     "ref": 0.0108,
     "rain_reuse_ratio": 0.0211,
     "pv_energy": 2_218.4,
+    "rain_unexplained": -0.4,
+}
+_PARTS: dict[str, dict[str, float | None]] = {
+    "pue": {"facility_energy_kwh": 410_800.0, "it_energy_kwh": 323_900.0},
+    "wue": {"total_water_m3": 133.7, "it_energy_kwh": 323_900.0, "mains_m3": 124.8},
+    "wue_potable": {"potable_water_m3": 124.8, "it_energy_kwh": 323_900.0},
+    "ref": {"renewable_energy_kwh": 4_436.0, "facility_energy_kwh": 410_800.0},
+    "rain_reuse_ratio": {"rain_reused_m3": 2.82, "total_water_m3": 133.7},
+    "rain_unexplained": {
+        "collected_m3": 0.0,
+        "top_up_m3": 0.6,
+        "used_m3": 3.4,
+        "overflow_m3": 0.0,
+        "drained_m3": 0.2,
+        "stored_m3": -2.6,
+    },
 }
 
 
@@ -224,5 +240,5 @@ class FakeKpis:
             formula_version="1",
             uncertainty=0.009 if kpi == "pue" else None,
             series=("grid-a/active_energy_kwh", "grid-b/active_energy_kwh"),
-            parts={"facility_energy_kwh": 410_800.0, "it_energy_kwh": 323_900.0},
+            parts=dict(_PARTS.get(kpi, {})) if value is not None else {},
         )

@@ -14,6 +14,8 @@ from dashboard.card_views import SiteView
 from dashboard.card_words import age_state, age_words
 from dashboard.cards import site_view
 from dashboard.evidence import card_evidence
+from dashboard.evidence_words import reason_words
+from dashboard.formula_words import formula_words
 from dashboard.live_values import ValueState, live_snapshot
 from dashboard.today import compute_site_day
 from dashboard.words import load_words
@@ -261,5 +263,74 @@ def test_evidence_of_a_figure(ansan: Site) -> None:
     assert facts["수집률"] == "99.4 % / 99.4 % · 기준 95 %"
     assert facts["출처"] == "모의 100.0 %"
     assert facts["불확도 (95 %)"] == "± 0.009"
-    assert part.formula == "410,800 kWh ÷ 323,900 kWh = 1.268"
+    assert part.formula == "설비 410,800 kWh ÷ IT 323,900 kWh = 1.268"
     assert card_evidence("no-such-card", ansan, live, day, load_words()["ko"]) is None
+
+
+def test_formulas_put_their_numbers_in(ansan: Site) -> None:
+    stores: Any = None
+    day = compute_site_day(ansan, stores, stores, NOW, FakeKpis())
+    words = load_words()["en"]
+    told = {kpi: formula_words(row, words) for (kpi, _), row in day.kpis.items()}
+    assert told["wue"] == "Total water 133.7 m³ × 1,000 ÷ IT 323,900 kWh = 0.413 L/kWh"
+    assert told["ref"] == (
+        "Renewable with certificates kept 4,436 kWh ÷ Facility 410,800 kWh = 1.1 %"
+    )
+    assert told["rain_reuse_ratio"] == "Rain 2.82 m³ ÷ Total water 133.7 m³ = 2.1 %"
+    assert told["pv_energy"] == ""
+
+
+def test_the_balance_of_the_tank(ansan: Site) -> None:
+    view = view_of(ansan)
+    assert view.tank is not None
+    assert view.tank.balance == (
+        ("집수", "0.0"),
+        ("상수 보충", "+0.6"),
+        ("사용", "−3.4"),
+        ("월류·배수", "−0.2"),
+        ("저장 변화", "−2.6"),
+        ("설명 안 됨", "−0.4"),
+    )
+    kpis = FakeKpis()
+    kpis.verdict = Verdict.REFUSED
+    refused = view_of(ansan, kpis=kpis)
+    assert refused.tank is not None
+    assert refused.tank.balance == ()
+
+
+@pytest.mark.parametrize(
+    ("reason", "korean"),
+    [
+        (
+            "pdu-2a/active_energy_kwh is covered for 71.3 % of the period; any figure needs 80%",
+            "pdu-2a/active_energy_kwh의 수집률이 71.3 %입니다",
+        ),
+        (
+            "gpu-001/energy_kwh and 3 more together is covered for 71.3 % of the period; x",
+            "gpu-001/energy_kwh and 3 more together의 수집률이 71.3 %입니다",
+        ),
+        (
+            "all meters together are covered for 78.0 % of the period; any figure needs 80%",
+            "모든 계량기가 함께 수집된 시간이 78.0 %입니다",
+        ),
+        (
+            "IT energy of 5.0 kWh exceeds facility energy of 4.0 kWh, which is impossible; the "
+            "likely meter is pdu-1a/active_energy_kwh, which shows more",
+            "IT 전력량이 설비 전력량보다 많아 값을 내지 않습니다 · "
+            "확인할 계량기: pdu-1a/active_energy_kwh",
+        ),
+        (
+            "something that nobody has thought of at mains-1/volume_m3",
+            "값을 내기에 자료가 맞지 않습니다 · 확인할 계량기: mains-1/volume_m3",
+        ),
+    ],
+)
+def test_reasons_in_both_languages(ansan: Site, reason: str, korean: str) -> None:
+    stores: Any = None
+    kpis = FakeKpis()
+    kpis.verdict, kpis.reason = Verdict.REFUSED, reason
+    row = compute_site_day(ansan, stores, stores, NOW, kpis).kpis["pue", "site"]
+    assert reason_words(row, load_words()["ko"]) == korean
+    assert reason_words(row, load_words()["en"]) == reason
+    final = compute_site_day(ansan, stores, stores, NOW, FakeKpis()).kpis["pue", "site"]
+    assert reason_words(final, load_words()["ko"]) == ""
