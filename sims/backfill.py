@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from core.errors import ConfigurationError, Problem
+from core.errors import BrokerUnavailableError, ConfigurationError, Problem
 from core.periods import to_ms
 from core.sites import Site, SiteRegistry
 from sims.faults import Fault
@@ -71,16 +71,21 @@ def run_backfill(
         )
     if problems:
         raise ConfigurationError(problems)
-    publications = open_publications(
-        registry,
-        site_ids,
-        connection_for,
-        stop,
-        seed=seed,
-        faults=faults,
-        cadence_s=cadence_s,
-        window=24,
-    )
+    try:
+        publications = open_publications(
+            registry,
+            site_ids,
+            connection_for,
+            stop,
+            seed=seed,
+            faults=faults,
+            cadence_s=cadence_s,
+            window=24,
+        )
+    except BrokerUnavailableError:
+        if stop.is_set():
+            return PublishCount()
+        raise
     try:
         _warn_of_cadences(publications, start_ms, cadence_s)
         total = sum(p.source.count(start_ms, end_ms) for p in publications)

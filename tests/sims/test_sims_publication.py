@@ -378,6 +378,22 @@ def test_no_broker_is_said_so(demo: SiteRegistry) -> None:
         publisher.open(wait_s=0.2)
 
 
+def test_told_to_stop_while_no_broker_answers_is_no_error(demo: SiteRegistry) -> None:
+    stop = threading.Event()
+    stop.set()
+    nowhere = MqttConnection("127.0.0.1", find_free_port())
+    count = run_live(
+        demo,
+        [SITE],
+        lambda site: nowhere,
+        seed=7,
+        speed=1.0,
+        clock=FakeClock(NOW),
+        stop=stop,
+    )
+    assert count == PublishCount()
+
+
 def test_a_full_window_waits_and_stop_ends_the_wait(mosquitto: MosquittoBroker) -> None:
     stop = threading.Event()
     publisher = Publisher(MqttConnection(mosquitto.host, mosquitto.port), "x", stop, window=2)
