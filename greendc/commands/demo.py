@@ -19,7 +19,7 @@ from pathlib import Path
 from core.clock import SystemClock
 from core.errors import GreendcError
 from core.ledger import LedgerCounts
-from core.periods import Period, format_time, parse_rfc3339
+from core.periods import Period, format_time, parse_rfc3339, to_ms
 from core.sites import SiteRegistry
 from greendc.children import ChildProcesses, stop_on_signals
 from greendc.commands.answers import settings_of
@@ -39,6 +39,7 @@ _LOG = logging.getLogger(__name__)
 HISTORY_CADENCE_S = 300.0
 LIVE_CADENCE_S = 10.0
 _PROGRESS_S = 5.0
+_LIVE_BACKLOG = 1_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = (arguments.folder or configured.data_dir / "demo").absolute()
     prepare_data_dir(configured.model_copy(update={"data_dir": folder}))
     begun, fresh = _begin(folder)
-    _write_sites(configured, folder, begun)
+    _write_sites(configured, folder, begun, arguments.days)
     stop = stop_on_signals()
     registry = open_registry(_settings_in(folder, {}))
     broker = start_local_broker(registry, folder / "broker")
@@ -105,7 +106,7 @@ def _mark(folder: Path, begun: datetime, *, complete: bool) -> None:
     part.replace(folder / "demo.json")
 
 
-def _write_sites(configured: Settings, folder: Path, begun: datetime) -> None:
+def _write_sites(configured: Settings, folder: Path, begun: datetime, days: float) -> None:
     from sims.demo_sites import render_demo_site
 
     sites = folder / "sites"
@@ -116,6 +117,7 @@ def _write_sites(configured: Settings, folder: Path, begun: datetime) -> None:
             history_cadence_s=HISTORY_CADENCE_S,
             demo_start=begun,
             live_cadence_s=LIVE_CADENCE_S,
+            history_days=days,
         )
         (sites / Path(name).name).write_text(rendered, encoding="utf-8")
 
@@ -228,7 +230,7 @@ def _history(
     try:
         while not stop.wait(_PROGRESS_S):
             stored, waiting = _stored(settings, registry, begun)
-            dirty = records.count_dirty()
+            dirty = records.count_dirty(before_ms=to_ms(begun))
             elapsed = time.monotonic() - started
             print(
                 f"  history   {elapsed:5.0f} s: published {published[0]:6.1%}, "
@@ -236,7 +238,8 @@ def _history(
                 f"{dirty:,} spans to be rolled up",
                 flush=True,
             )
-            if publishing.is_set() and not waiting and not dirty:
+            # Live readings always wait a moment; only what belongs to the history counts.
+            if publishing.is_set() and waiting < _LIVE_BACKLOG and not dirty:
                 break
         if publishing.is_set() and published[0] >= 1.0:
             _mark(folder, begun, complete=True)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select, update
 
 from core.errors import NotFoundError, StoreRejectedError
 from core.ledger import (
@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 # Two waiting spans of a device this close are one: computing the hour between them twice is cheaper
 # than keeping many rows.
 TOUCH_MS = HOUR_MS
+# Beyond so many devices of a commit every waiting span of its sites is looked at.
+_DEVICES_PER_STATEMENT = 400
 
 _ENTRY_ID = re.compile(r"\Aq(\d{8,18})\Z", re.ASCII)
 
@@ -352,19 +354,15 @@ class IngestBook:
         for span in spans:
             wanted[span.site, span.family, span.device].append((span.start_ms, span.end_ms))
         waiting: dict[tuple[str, str, str], list[tuple[int, int, int]]] = defaultdict(list)
-        rows = connection.execute(
-            select(
-                table.c.id,
-                table.c.site,
-                table.c.family,
-                table.c.device,
-                table.c.start_ms,
-                table.c.end_ms,
-            )
+        names = (table.c.site, table.c.family, table.c.device)
+        query = (
+            select(table.c.id, *names, table.c.start_ms, table.c.end_ms)
             .where(table.c.taken.is_(False), table.c.site.in_({key[0] for key in wanted}))
             .with_for_update()
         )
-        for number, site, family, device, start_ms, end_ms in rows:
+        if len(wanted) <= _DEVICES_PER_STATEMENT:
+            query = query.where(table.c.device.in_({key[2] for key in wanted}))
+        for number, site, family, device, start_ms, end_ms in connection.execute(query):
             if (site, family, device) in wanted:
                 waiting[site, family, device].append((start_ms, end_ms, number))
         new: list[dict[str, Any]] = []
@@ -374,18 +372,25 @@ class IngestBook:
             held = waiting[key]
             for start_ms, end_ms, numbers in _merged(held, parts):
                 if not numbers:
-                    names = dict(zip(("site", "family", "device"), key, strict=True))
-                    new.append({**names, "start_ms": start_ms, "end_ms": end_ms, "taken": False})
+                    place = dict(zip(("site", "family", "device"), key, strict=True))
+                    new.append({**place, "start_ms": start_ms, "end_ms": end_ms, "taken": False})
                     continue
                 first, *others = sorted(numbers)
                 swallowed += others
                 if (start_ms, end_ms, first) not in held:
                     grown.append({"row": first, "start_ms": start_ms, "end_ms": end_ms})
         if swallowed:
-            connection.execute(delete(table).where(table.c.id.in_(swallowed)))
-        for change in grown:
-            number = change.pop("row")
-            connection.execute(update(table).where(table.c.id == number).values(**change))
+            connection.execute(
+                delete(table).where(table.c.id == bindparam("row")),
+                [{"row": number} for number in swallowed],
+            )
+        if grown:
+            connection.execute(
+                update(table)
+                .where(table.c.id == bindparam("row"))
+                .values(start_ms=bindparam("start_ms"), end_ms=bindparam("end_ms")),
+                grown,
+            )
         if new:
             connection.execute(insert(table), new)
 

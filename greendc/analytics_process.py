@@ -1,0 +1,83 @@
+"""Analytics as a process: service, store, records, health listener."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+
+from analytics.service import AnalyticsConfig, AnalyticsService
+from core.clock import Clock
+from greendc.health import Check, HealthServer, MetricFamily, check_call, check_data_dir
+from greendc.settings import Settings
+from greendc.wiring import open_records, open_registry, open_store, prepare_data_dir
+
+_LOG = logging.getLogger(__name__)
+
+
+class AnalyticsProcess:
+    """Wires and runs analytics; a context manager that releases everything."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        registry = open_registry(settings)
+        prepare_data_dir(settings)
+        self._store = open_store(settings, role="analytics")
+        self._records = open_records(settings)
+        self._service = AnalyticsService(
+            registry,
+            self._store,
+            self._records,
+            AnalyticsConfig(raw_days=settings.timeseries.raw_days),
+            clock,
+        )
+        self._health = HealthServer(
+            settings.health.host, settings.health.port, ready=self._ready, metrics=self._metrics
+        )
+
+    def __enter__(self) -> AnalyticsProcess:
+        self._health.start()
+        _LOG.info("health at http://%s/readyz", self._health.address)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._health.stop()
+        self._records.close()
+        self._store.close()
+
+    def run_until(self, stop: threading.Event) -> None:
+        """Compute until `stop` is set."""
+        self._service.run_until(stop)
+
+    def _ready(self) -> Sequence[Check]:
+        return [
+            check_call("store", self._store.check, "check GREENDC_TIMESERIES__URL"),
+            check_call("records", lambda: f"{self._records.count_dirty()} spans wait", ""),
+            check_data_dir(self._settings.data_dir),
+        ]
+
+    def _metrics(self) -> Sequence[MetricFamily]:
+        status = self._service.status()
+
+        def family(name: str, kind: str, help_: str, value: float) -> MetricFamily:
+            return MetricFamily(f"greendc_analytics_{name}", kind, help_, [({}, float(value))])
+
+        return [
+            family("rounds_total", "counter", "Rounds since start.", status.rounds),
+            family(
+                "intervals_total", "counter", "Intervals written since start.", status.intervals
+            ),
+            family("results_total", "counter", "Figures written since start.", status.results),
+            family("last_round_seconds", "gauge", "Length of the last round.", status.last_round_s),
+            family(
+                "seconds_since_round", "gauge", "Since a round ended.", status.seconds_since_round
+            ),
+            family("waiting_spans", "gauge", "Dirty spans.", self._records.count_dirty()),
+            family("ok", "gauge", "1 while the store answers.", status.state == "ok"),
+        ]
