@@ -120,6 +120,16 @@ class _Amounts:
 
 
 @dataclass(slots=True)
+class _Held:
+    """What has been read, by device and metric; no events before they were asked for."""
+
+    blocks: dict[tuple[str, str], IntervalBlock] = field(default_factory=dict)
+    read: set[tuple[str, str]] = field(default_factory=set)
+    dense: dict[tuple[str, str], DenseSeries] = field(default_factory=dict)
+    events: dict[tuple[str, str], list[SeriesEvent]] | None = None
+
+
+@dataclass(slots=True)
 class FlowReader:
     """Reads the intervals of devices in bulk and turns them into flows; one question's worth.
 
@@ -130,10 +140,13 @@ class FlowReader:
     records: RollupRecords
     site: Site
     tiling: Tiling
-    _blocks: dict[tuple[str, str], IntervalBlock] = field(default_factory=dict)
-    _read: set[tuple[str, str]] = field(default_factory=set)
-    _events: dict[tuple[str, str], list[SeriesEvent]] | None = None
+    _held: _Held = field(default_factory=_Held)
     _flows: dict[tuple[str, Quantity], Flow] = field(default_factory=dict)
+    _checks: dict[tuple[str, Quantity], CrossCheck] = field(default_factory=dict)
+
+    def retiled(self, tiling: Tiling) -> FlowReader:
+        """A reader for another cut of the same intervals; what one reads the other has read."""
+        return FlowReader(self.store, self.records, self.site, tiling, self._held)
 
     def flows(self, devices: Sequence[Device], quantity: Quantity) -> list[Flow]:
         """The flow of each device, in the order given."""
@@ -152,10 +165,10 @@ class FlowReader:
         names: set[str] = set()
         for device in devices:
             for metric in device.metrics().intersection(metrics):
-                if (device.id, metric) not in self._read:
+                if (device.id, metric) not in self._held.read:
                     wanted[device.family].add(device.id)
                     names.add(metric)
-                    self._read.add((device.id, metric))
+                    self._held.read.add((device.id, metric))
         for family, ids in wanted.items():
             for block in self.store.read_intervals(
                 self.site.id,
@@ -164,19 +177,31 @@ class FlowReader:
                 devices=sorted(ids),
                 metrics=sorted(names),
             ):
-                self._blocks[(block.key.device, block.key.metric)] = block
+                self._held.blocks[(block.key.device, block.key.metric)] = block
 
     def block(self, device: Device, metric: str) -> IntervalBlock | None:
         """The intervals of one series, None without any."""
         self.load([device], [metric])
-        return self._blocks.get((device.id, metric))
+        return self._held.blocks.get((device.id, metric))
 
     def dense(self, device: Device, metric: str) -> DenseSeries:
-        """One series over the grid."""
-        return DenseSeries.of(self.block(device, metric), self.tiling.grid)
+        """One series over the grid, as far as it was read."""
+        key = (device.id, metric)
+        found = self._held.dense.get(key)
+        if found is None:
+            found = DenseSeries.of(self._held.blocks.get(key), self.tiling.grid)
+            if key in self._held.read:
+                self._held.dense[key] = found
+        return found
 
     def cross_check(self, device: Device, quantity: Quantity) -> CrossCheck:
         """Counter against integrated power where both cover whole intervals."""
+        key = (device.id, quantity)
+        if key not in self._checks:
+            self._checks[key] = self._cross_check(device, quantity)
+        return self._checks[key]
+
+    def _cross_check(self, device: Device, quantity: Quantity) -> CrossCheck:
         self.load([device], [quantity.counter, quantity.opposite, quantity.rate])
         counter, rate = self._counted(device, quantity), self._measured(device, quantity)
         both = (counter.usable_s >= _STAND_IN_S) & (rate.usable_s >= _STAND_IN_S)
@@ -197,12 +222,12 @@ class FlowReader:
 
     def events_of(self, device: Device, metric: str) -> list[SeriesEvent]:
         """Events of one series that overlap the question's period."""
-        if self._events is None:
-            self._events = {}
+        if self._held.events is None:
+            self._held.events = {}
             for event in self.records.read_events(self.site.id, self.tiling.whole):
                 key = (event.key.device, event.key.metric)
-                self._events.setdefault(key, []).append(event)
-        return self._events.get((device.id, metric), [])
+                self._held.events.setdefault(key, []).append(event)
+        return self._held.events.get((device.id, metric), [])
 
     def _is_counted(self, device: Device, quantity: Quantity) -> bool:
         """Whether the counter alone covers every interval since the device exists."""
@@ -251,8 +276,8 @@ class FlowReader:
         )
 
     def _measured(self, device: Device, quantity: Quantity) -> _Amounts:
-        # Only what was read: where the counter leaves nothing open, nobody asked for the rate.
-        dense = DenseSeries.of(self._blocks.get((device.id, quantity.rate)), self.tiling.grid)
+        # Where the counter leaves nothing open, nobody asked for the rate: then it is all zero.
+        dense = self.dense(device, quantity.rate)
         return _Amounts(
             dense.amount,
             dense.covered_s,

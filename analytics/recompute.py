@@ -126,10 +126,6 @@ class Recomputation:
         self._family = family
         self._timelines = {device.id: Timeline.of(device) for device in devices}
         self._floor_ms = -(-floor_ms // INTERVAL_MS) * INTERVAL_MS
-        self._cadence_ms = int(
-            max(timeline.cadence_ms.max() for timeline in self._timelines.values())
-        )
-        self._window = SampleWindow(store, site.id, family, _MARGIN_CADENCES * self._cadence_ms)
 
     def chunks(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
         """Cut [start_ms, end_ms) so that a piece fits into memory."""
@@ -148,34 +144,27 @@ class Recomputation:
         self,
         first_ms: int,
         last_ms: int,
-        *,
-        reaches_back: bool = True,
-        reaches_ahead: bool = True,
     ) -> Recomputed:
         """Compute what readings in [first_ms, last_ms] touch, and write it.
 
         Devices without a reading there are left as they are.
-
-        Args:
-            reaches_back, reaches_ahead: Whether a counter is followed over a silence to its next
-                reading on that side. Without, the silence is left as it stands; another run has to
-                follow.
         """
+        cadence_ms = self._longest_cadence_ms(first_ms, last_ms)
+        margin_ms = _MARGIN_CADENCES * cadence_ms
         near = Grid.around(
-            first_ms - _NEAR_CADENCES * self._cadence_ms,
-            last_ms + 1 + _NEAR_CADENCES * self._cadence_ms,
+            first_ms - _NEAR_CADENCES * cadence_ms, last_ms + 1 + _NEAR_CADENCES * cadence_ms
         )
-        margin_ms = _MARGIN_CADENCES * self._cadence_ms
-        loaded = self._window.load(
+        window = SampleWindow(self._store, self._site.id, self._family, margin_ms)
+        loaded = window.load(
             sorted(self._timelines), near.start_ms - margin_ms, near.end_ms + margin_ms
         )
         works = self._sort(loaded, first_ms, last_ms)
-        self._widen(list(works.values()), first_ms, last_ms, reaches_back, reaches_ahead)
+        _widen(window, list(works.values()), first_ms, last_ms)
+        reach_ms = COVERED_CADENCES * cadence_ms
         done = Recomputed(samples=sum(len(series.samples) for series in loaded))
         blocks: list[IntervalBlock] = []
         found: list[_FoundEvents] = []
         for device_id, work in works.items():
-            reach_ms = COVERED_CADENCES * int(work.timeline.cadence_ms.max())
             grid = self._above_floor(Grid.around(first_ms - reach_ms, last_ms + 1 + reach_ms))
             for series in work.gauges:
                 block, _ = roll_up_series(series.samples, work.timeline, grid)
@@ -220,46 +209,17 @@ class Recomputation:
             (work.counters if is_counter else work.gauges).append(series)
         return works
 
-    def _widen(
-        self,
-        works: Sequence[_Work],
-        first_ms: int,
-        last_ms: int,
-        reaches_back: bool,
-        reaches_ahead: bool,
-    ) -> None:
-        """Read on until every counter's readings around the touched span are known."""
-        for _ in range(_MOST_ROUNDS):
-            back: list[LoadedSeries] = []
-            ahead: list[LoadedSeries] = []
-            partly: list[tuple[LoadedSeries, int, int]] = []
-            for work in works:
-                work.start_ms, work.end_ms = _touched(work.counters, first_ms, last_ms)
-                for series in work.counters:
-                    times = series.certain_times()
-                    start_ms = work.start_ms // INTERVAL_MS * INTERVAL_MS
-                    end_ms = -(-work.end_ms // INTERVAL_MS) * INTERVAL_MS
-                    if start_ms < series.start_ms or end_ms > series.end_ms:
-                        partly.append((series, start_ms, end_ms))
-                        continue
-                    before = int(np.searchsorted(times, start_ms))
-                    touched = int(np.searchsorted(times, first_ms))
-                    is_short = before < _CONTEXT_READINGS or touched < REACH_READINGS
-                    if reaches_back and not series.is_first and is_short:
-                        back.append(series)
-                    after = len(times) - int(np.searchsorted(times, end_ms))
-                    touched = len(times) - int(np.searchsorted(times, last_ms + 1))
-                    is_short = after < _CONTEXT_READINGS or touched < REACH_READINGS
-                    if reaches_ahead and not series.is_last and is_short:
-                        ahead.append(series)
-            if not (back or ahead or partly):
-                return
-            for series, start_ms, end_ms in partly:
-                self._window.load_between(
-                    series, min(start_ms, series.start_ms), max(end_ms, series.end_ms)
-                )
-            self._window.reach_back(back)
-            self._window.reach_ahead(ahead)
+    def _longest_cadence_ms(self, first_ms: int, last_ms: int) -> int:
+        """Longest cadence in force in the span, or so shortly beside it that its spans reach in."""
+        longest = 1
+        for timeline in self._timelines.values():
+            reach_ms = (COVERED_CADENCES * timeline.cadence_ms).astype(np.int64) + INTERVAL_MS
+            ends = np.append(timeline.valid_from_ms[1:], np.iinfo(np.int64).max)
+            begins = timeline.valid_from_ms.copy()
+            begins[0] = 0  # a time before the first state has the first
+            in_force = (begins <= last_ms + reach_ms) & (ends > first_ms - reach_ms)
+            longest = max(longest, int(np.ceil(timeline.cadence_ms[in_force].max())))
+        return longest
 
     def _above_floor(self, grid: Grid) -> Grid:
         start_ms = max(grid.start_ms, self._floor_ms)
@@ -303,3 +263,41 @@ def _touched(counters: Sequence[LoadedSeries], first_ms: int, last_ms: int) -> t
         start_ms = min(start_ms, int(times[max(first - REACH_READINGS, 0)]))
         end_ms = max(end_ms, int(times[min(last + REACH_READINGS, len(times)) - 1]) + 1)
     return start_ms, end_ms
+
+
+def _widen(
+    window: SampleWindow,
+    works: Sequence[_Work],
+    first_ms: int,
+    last_ms: int,
+) -> None:
+    """Read on until every counter's readings around the touched span are known."""
+    for _ in range(_MOST_ROUNDS):
+        back: list[LoadedSeries] = []
+        ahead: list[LoadedSeries] = []
+        partly: list[tuple[LoadedSeries, int, int]] = []
+        for work in works:
+            work.start_ms, work.end_ms = _touched(work.counters, first_ms, last_ms)
+            for series in work.counters:
+                times = series.certain_times()
+                start_ms = work.start_ms // INTERVAL_MS * INTERVAL_MS
+                end_ms = -(-work.end_ms // INTERVAL_MS) * INTERVAL_MS
+                if start_ms < series.start_ms or end_ms > series.end_ms:
+                    partly.append((series, start_ms, end_ms))
+                    continue
+                before = int(np.searchsorted(times, start_ms))
+                touched = int(np.searchsorted(times, first_ms))
+                is_short = before < _CONTEXT_READINGS or touched < REACH_READINGS
+                if is_short and not series.is_first:
+                    back.append(series)
+                after = len(times) - int(np.searchsorted(times, end_ms))
+                touched = len(times) - int(np.searchsorted(times, last_ms + 1))
+                is_short = after < _CONTEXT_READINGS or touched < REACH_READINGS
+                if is_short and not series.is_last:
+                    ahead.append(series)
+        if not (back or ahead or partly):
+            return
+        for series, start_ms, end_ms in partly:
+            window.load_between(series, min(start_ms, series.start_ms), max(end_ms, series.end_ms))
+        window.reach_back(back)
+        window.reach_ahead(ahead)
