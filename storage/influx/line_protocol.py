@@ -19,6 +19,7 @@ from isal import igzip
 from core.intervals import FLOAT_COLUMNS, IntervalBlock
 from core.ports import ResultRow
 from core.samples import Codes, Floats, ReadingBlock
+from storage.influx.arrow_columns import number_column, text_column, text_scalar
 from storage.schema import QUALITY_SUFFIX, interval_floats
 
 # A larger body costs the server less per line, up to a few thousand lines; a refused one has to be
@@ -45,7 +46,7 @@ def escape_measurement(text: str) -> str:
 @lru_cache(maxsize=1024)
 def _reading_prefixes(family: str, site: str, devices: tuple[str, ...]) -> Any:
     head, tail = f"{escape_measurement(family)},device=", f",site={escape_tag(site)} "
-    return pa.array([f"{head}{escape_tag(device)}{tail}" for device in devices], pa.string())
+    return text_column([f"{head}{escape_tag(device)}{tail}" for device in devices])
 
 
 def encode_readings(block: ReadingBlock, marked: Collection[tuple[str, str]]) -> Any:
@@ -62,7 +63,7 @@ def encode_readings(block: ReadingBlock, marked: Collection[tuple[str, str]]) ->
     for values in block.values.values():
         present |= ~np.isnan(values)
     if not present.any():
-        return pa.array([], pa.string())
+        return text_column([])
     if not present.all():
         block = block.take(present)
     fields: list[Any] = []
@@ -71,7 +72,7 @@ def encode_readings(block: ReadingBlock, marked: Collection[tuple[str, str]]) ->
     for metric, values in block.values.items():
         absent = np.isnan(values)
         complete = complete and not absent.any()
-        fields.append((metric, pc.cast(pa.array(values, from_pandas=True), pa.string())))
+        fields.append((metric, pc.cast(number_column(values, absent), pa.string())))
         rows = not_good
         if marked:
             again = np.array([(device, metric) in marked for device in block.devices], bool)
@@ -79,11 +80,11 @@ def encode_readings(block: ReadingBlock, marked: Collection[tuple[str, str]]) ->
         rows = rows & ~absent
         if rows.any():
             complete = complete and bool(rows.all())
-            codes = pa.array(block.quality, mask=~rows)
+            codes = number_column(block.quality, ~rows)
             fields.append((metric + QUALITY_SUFFIX, pc.cast(codes, pa.string())))
     prefix = _reading_prefixes(block.family, block.site, block.devices)
-    heads = prefix.take(pa.array(block.device_index))
-    times = pc.cast(pa.array(block.time_ms), pa.string())
+    heads = prefix.take(number_column(block.device_index))
+    times = pc.cast(number_column(block.time_ms), pa.string())
     return _join_lines(heads, fields, times, complete=complete)
 
 
@@ -110,24 +111,28 @@ def _join_lines(
         parts: list[Any] = [heads]
         separator = ""
         for name, texts in fields:
-            parts += [pa.scalar(f"{separator}{name}="), texts]
+            parts += [text_scalar(f"{separator}{name}="), texts]
             separator = ","
-        parts += [pa.scalar(" "), times, pa.scalar("\n")]
-        return pc.binary_join_element_wise(*parts, "")
-    pairs = [pc.binary_join_element_wise(pa.scalar(name), texts, "=") for name, texts in fields]
-    body = pc.binary_join_element_wise(*pairs, ",", null_handling="skip")
-    return pc.binary_join_element_wise(heads, body, pa.scalar(" "), times, pa.scalar("\n"), "")
+        parts += [text_scalar(" "), times, text_scalar("\n")]
+        return pc.binary_join_element_wise(*parts, text_scalar(""))
+    pairs = [
+        pc.binary_join_element_wise(text_scalar(name), texts, text_scalar("="))
+        for name, texts in fields
+    ]
+    body = pc.binary_join_element_wise(*pairs, text_scalar(","), null_handling="skip")
+    return pc.binary_join_element_wise(
+        heads, body, text_scalar(" "), times, text_scalar("\n"), text_scalar("")
+    )
 
 
 def encode_intervals(blocks: Sequence[IntervalBlock]) -> Any:
     """Lines of interval blocks, one an interval."""
-    prefixes = pa.array(
+    prefixes = text_column(
         [
             f"{escape_measurement(block.key.family)},device={escape_tag(block.key.device)},"
             f"metric={escape_tag(block.key.metric)},site={escape_tag(block.key.site)} "
             for block in blocks
-        ],
-        pa.string(),
+        ]
     )
     index = np.repeat(np.arange(len(blocks), dtype=np.int32), [len(block) for block in blocks])
     columns = {
@@ -150,11 +155,13 @@ def encode_intervals(blocks: Sequence[IntervalBlock]) -> Any:
         if absent.all():
             continue
         complete = complete and not absent.any()
-        fields.append((name, pc.cast(pa.array(values, mask=absent), pa.string())))
-    fields.append(("count", pc.cast(pa.array(counts), pa.string())))
-    fields.append((ABSENT, pc.cast(pa.array(mask), pa.string())))
-    heads = prefixes.take(pa.array(index))
-    return _join_lines(heads, fields, pc.cast(pa.array(starts), pa.string()), complete=complete)
+        fields.append((name, pc.cast(number_column(values, absent), pa.string())))
+    fields.append(("count", pc.cast(number_column(counts), pa.string())))
+    fields.append((ABSENT, pc.cast(number_column(mask), pa.string())))
+    heads = prefixes.take(number_column(index))
+    return _join_lines(
+        heads, fields, pc.cast(number_column(starts), pa.string()), complete=complete
+    )
 
 
 def unpack_absent(mask: Codes | Floats, position: int) -> tuple[Any, Any]:
@@ -198,7 +205,7 @@ def encode_results(rows: Sequence[ResultRow]) -> Any:
             f"resolution={escape_tag(row.resolution)},site={escape_tag(row.site)},"
             f'subject={escape_tag(row.subject)} document="{document}",{figure} {row.start_ms}\n'
         )
-    return pa.array(lines, pa.string())
+    return text_column(lines)
 
 
 def gzip_bodies(arrays: Iterable[Any], lines_per_body: int = LINES_PER_BODY) -> Iterator[bytes]:

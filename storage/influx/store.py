@@ -256,8 +256,12 @@ class InfluxStore:
         if family is not None:
             question.where("_measurement", [family])
         question.where("site", [site])
-        if not _narrow(question, "device", devices) or not _narrow(question, "metric", metrics):
+        if (devices is not None and not devices) or (metrics is not None and not metrics):
             return []
+        if devices is not None and len(devices) <= MOST_NAMES:
+            question.where("device", devices)
+        if metrics is not None:
+            question.where("metric", metrics)
         labels = ("_measurement", "device", "metric", "_field")
         text = question.text(
             range_time(period.start_ms), range_time(period.end_ms), (*_KEEP, *labels)
@@ -297,8 +301,10 @@ class InfluxStore:
         for column, value in (("resolution", resolution), ("subject", subject)):
             if value is not None:
                 question.where(column, [value])
-        if not _narrow(question, "name", names):
+        if names is not None and not names:
             return []
+        if names is not None:
+            question.where("name", names)
         labels = ("name", "subject", "resolution", "_field")
         text = question.text(
             range_time(period.start_ms), range_time(period.end_ms), (*_KEEP, *labels)
@@ -437,15 +443,6 @@ def _text_of(answer: Any) -> bytes:
         return bytes(answer.data)
     finally:
         answer.release_conn()
-
-
-def _narrow(question: Question, column: str, values: Sequence[str] | None) -> bool:
-    """Filter a tag where it is asked for; False when nothing can match."""
-    if values is None:
-        return True
-    if values and len(values) <= MOST_NAMES:
-        question.where(column, values)
-    return bool(values)
 
 
 def _collect(answer: Answer, columns: answers.Columns, wanted: set[str] | None) -> None:
