@@ -1,25 +1,28 @@
 """What one spool commit holds, and its packed form.
 
 A commit is many messages: good readings in blocks, refused messages with their bytes, ledger
-counts. The packed form is msgpack compressed by zlib; the spool keeps a checksum beside it.
+counts. The packed form is msgpack, compressed; the spool keeps a checksum beside it.
 """
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 import numpy as np
 from isal import isal_zlib
 
-from core.ledger import LedgerHour, QuarantineEntry, RejectedEntry
-from core.samples import Codes, Floats, Ints, ReadingBlock
+from core.intervals import Counts
+from core.ledger import LedgerCounts, LedgerHour, QuarantineEntry, RejectedEntry
+from core.samples import Floats, ReadingBlock
 
 _FORMAT = 1
 _LEVEL = 1
 
+# Verdict of a good reading, one code a row; a commit without any codes is stored whole.
 STORED, DUPLICATE, CONFLICT, REFUSED = 0, 1, 2, 3
 
 
@@ -37,8 +40,8 @@ class CommitBlock:
 
     block: ReadingBlock
     received_ms: int
-    message: np.ndarray[Any, np.dtype[np.int32]]
-    row: np.ndarray[Any, np.dtype[np.int32]]
+    message: Counts
+    row: Counts
     origin: str = ""
     correction: bool = False
 
@@ -49,8 +52,10 @@ class Commit:
 
     Attributes:
         hours: Ledger counts at receipt: received, quarantined, rejected, spooled, late.
-        raw: Message number -> (topic, payload), kept where a reading may turn out to conflict.
-        received: Message number -> receipt of the messages in `raw`.
+        raw: Message number -> (topic, payload, receipt), kept where a reading may turn out to
+            conflict.
+        ignored: Names of ignored members and how often each was seen.
+        replays: Ids of the quarantine entries that are replayed -> readings refused again at once.
     """
 
     blocks: list[CommitBlock] = field(default_factory=list)
@@ -67,14 +72,38 @@ class Commit:
         """Good readings."""
         return sum(len(part.block) for part in self.blocks)
 
+    def split(self) -> tuple[Commit | None, Commit | None]:
+        """The part that waits for the store, and the refusals, which need not wait."""
+        if not self.quarantined and not self.rejected:
+            return self, None
+        refused = Commit(quarantined=self.quarantined, rejected=self.rejected)
+        for hour in self.hours:
+            counts = hour.counts
+            lost = counts.quarantined + counts.rejected
+            if lost:
+                only = LedgerCounts(lost, quarantined=counts.quarantined, rejected=counts.rejected)
+                refused.hours.append(replace(hour, counts=only))
+        if not self.blocks:
+            refused.ignored, refused.last_message_ms = self.ignored, self.last_message_ms
+            return None, refused
+        good = replace(self, quarantined=[], rejected=[], hours=[])
+        for hour in self.hours:
+            counts = hour.counts
+            if counts.spooled:
+                only = LedgerCounts(counts.spooled, spooled=counts.spooled, late=counts.late)
+                good.hours.append(replace(hour, counts=only))
+        return good, refused
+
 
 def pack_commit(commit: Commit) -> bytes:
     """The packed form."""
+    # Which message a reading came in matters only where its bytes were kept.
+    positions = bool(commit.raw)
     document = {
         "format": _FORMAT,
-        "blocks": [_pack_block(part) for part in commit.blocks],
+        "blocks": [_pack_block(part, positions) for part in commit.blocks],
         "quarantined": [
-            [e.received_ms, e.site, e.topic, e.reason, e.detail, e.count, list(e.rows), e.payload]
+            [e.received_ms, e.site, e.topic, e.reason, e.detail, e.count, e.rows, e.payload]
             for e in commit.quarantined
         ],
         "rejected": [
@@ -116,44 +145,47 @@ def unpack_commit(packed: bytes, hours: list[LedgerHour]) -> Commit:
         raise ValueError(f"a packed commit is damaged: {error}") from None
 
 
-def _pack_block(part: CommitBlock) -> dict[str, Any]:
+def _pack_block(part: CommitBlock, positions: bool) -> dict[str, Any]:
     block = part.block
     return {
         "site": block.site,
         "family": block.family,
-        "devices": list(block.devices),
+        "devices": "\n".join(block.devices),
         "index": block.device_index.astype("<i4").tobytes(),
         "time": block.time_ms.astype("<i8").tobytes(),
-        "quality": block.quality.astype("<i1").tobytes(),
+        "quality": block.quality.tobytes() if block.quality.any() else b"",
         "values": {name: column.astype("<f8").tobytes() for name, column in block.values.items()},
         "received": part.received_ms,
-        "message": part.message.astype("<i4").tobytes(),
-        "row": part.row.astype("<i4").tobytes(),
+        "message": part.message.astype("<i4").tobytes() if positions else b"",
+        "row": part.row.astype("<i4").tobytes() if positions else b"",
         "origin": part.origin,
         "correction": part.correction,
     }
 
 
+@lru_cache(maxsize=512)
+def _device_table(joined: str) -> tuple[str, ...]:
+    # One object for one table, however many commits repeat it.
+    return tuple(joined.split("\n"))
+
+
 def _unpack_block(part: dict[str, Any]) -> CommitBlock:
-    times: Ints = np.frombuffer(part["time"], "<i8")
-    quality: Codes = np.frombuffer(part["quality"], "<i1")
+    times = np.frombuffer(part["time"], "<i8")
+    count = len(times)
     values: dict[str, Floats] = {
         name: np.frombuffer(column, "<f8") for name, column in part["values"].items()
     }
+    quality = np.frombuffer(part["quality"], "<i1") if part["quality"] else np.zeros(count, "<i1")
     block = ReadingBlock(
         site=part["site"],
         family=part["family"],
-        devices=tuple(part["devices"]),
+        devices=_device_table(part["devices"]),
         device_index=np.frombuffer(part["index"], "<i4"),
         time_ms=times,
         quality=quality,
         values=values,
     )
-    return CommitBlock(
-        block,
-        part["received"],
-        np.frombuffer(part["message"], "<i4"),
-        np.frombuffer(part["row"], "<i4"),
-        part["origin"],
-        part["correction"],
-    )
+    none = np.zeros(count, np.int32)
+    message = np.frombuffer(part["message"], "<i4") if part["message"] else none
+    row = np.frombuffer(part["row"], "<i4") if part["row"] else none
+    return CommitBlock(block, part["received"], message, row, part["origin"], part["correction"])

@@ -1,200 +1,219 @@
 """Which readings are new, which are held already, which contradict what is held.
 
-A reading newer than its device's newest is new without a look-up. Of an older one the store is
-asked: it is the truth about every earlier commit, because commits are forwarded in order.
+A reading newer than its device's newest is new without a look-up. An older one is compared in
+memory where memory is complete, and else with the store, which is the truth about every earlier
+commit, because commits are forwarded in order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.periods import Period
 from core.ports import TimeSeriesStore
-from core.samples import Ints, ReadingBlock
+from core.samples import ReadingBlock
 from ingest.commits import CONFLICT, DUPLICATE, STORED, CommitBlock
+from ingest.newest import NEVER, advance
+from ingest.recent import Family, Held, Instant, keys_of
 
-_NEVER = -(2**62)
-# Two older readings further apart than this are looked up by separate questions.
-_APART_MS = 6 * 3_600_000
-_FEW = 4
+_Verdicts = NDArray[np.uint8]
+
+# What is kept on disk as a device's newest runs ahead by this much: it is written once in five
+# minutes of a device's readings, not with each. Too late a time costs look-ups after a restart,
+# too early a one would cost a duplicate.
+AHEAD_MS = 300_000
+# Older readings further apart than this are looked up by separate questions.
+_APART_MS = 900_000
+_MOST_RUNS = 20
+_FEW = 8
 
 
 class Classifier:
-    """Classifies commits in order; remembers the newest time of every device.
+    """Judges commits in order; remembers the newest time of every device.
 
     Args:
-        newest: (site, device) -> newest stored time, as the spool kept it.
+        newest: (site, device) -> time; no reading that was forwarded before is newer.
+        recent_readings: Readings kept in memory.
     """
 
-    def __init__(self, store: TimeSeriesStore, newest: Mapping[tuple[str, str], int]) -> None:
+    def __init__(
+        self,
+        store: TimeSeriesStore,
+        newest: Mapping[tuple[str, str], int],
+        *,
+        recent_readings: int = 400_000,
+    ) -> None:
         self._store = store
-        self._newest: dict[tuple[str, str], int] = dict(newest)
+        self._recent_readings = recent_readings
+        self._newest: dict[str, dict[str, int]] = {}
+        for (site, device), time_ms in newest.items():
+            self._newest.setdefault(site, {})[device] = time_ms
         self._asked: set[str] = set()
-        # Readings of this round that are classified as stored but not yet written.
-        self._unwritten: dict[tuple[str, str], list[CommitBlock]] = {}
-        self._codes: dict[int, NDArray[np.uint8]] = {}
+        self._families: dict[tuple[str, str], Family] = {}
 
-    def begin_round(self) -> None:
-        """Forget what the round before has written: the store holds it now."""
-        self._unwritten.clear()
-        self._codes.clear()
+    def know(self, sites: Iterable[str]) -> None:
+        """Ask the store what it holds of sites that were not asked for yet.
 
-    def classify(self, part: CommitBlock) -> NDArray[np.uint8]:
+        Raises:
+            StoreError: The store could not be asked.
+        """
+        for site in sites:
+            if site not in self._asked:
+                known = self._newest.setdefault(site, {})
+                for sample in self._store.read_latest(site):
+                    device = sample.key.device
+                    known[device] = max(known.get(device, NEVER), sample.time_ms)
+                self._asked.add(site)
+
+    def _family(self, site: str, family: str) -> Family:
+        found = self._families.get((site, family))
+        if found is None:
+            found = self._families[site, family] = Family()
+        return found
+
+    def classify(self, part: CommitBlock) -> _Verdicts:
         """One code a row: stored, duplicate or conflict.
 
         Raises:
-            StoreError: The store could not be asked; nothing was remembered.
+            StoreError: The store could not be asked; this classifier is then of no further use.
         """
         block = part.block
-        self._know(block.site)
-        codes = np.full(len(block), STORED, dtype=np.uint8)
-        older = self._older_devices(block)
-        if len(older):
-            held = self._held(block, older)
-            for number in older:
-                self._classify_device(part, int(number), held, codes)
-        stored = codes == STORED
-        self._remember(block, stored)
-        key = (block.site, block.family)
-        self._unwritten.setdefault(key, []).append(part)
-        self._codes[id(part)] = codes
+        family, device = self._place(block)
+        # What is refused below stands at an instant that is held, and moves nothing on.
+        older = advance(family.newest, device, block.time_ms)
+        codes = np.full(len(block), STORED, np.uint8)
+        if older.any():
+            self._judge_older(part, family, device, older, codes)
+        self._remember(family, device, block, codes)
         return codes
 
-    def adopt(self, part: CommitBlock, codes: NDArray[np.uint8]) -> None:
+    def adopt(self, part: CommitBlock, codes: _Verdicts) -> None:
         """Take the verdicts of an earlier life of this process as they stand."""
-        self._know(part.block.site)
-        self._remember(part.block, codes == STORED)
-        self._unwritten.setdefault((part.block.site, part.block.family), []).append(part)
-        self._codes[id(part)] = codes
+        block = part.block
+        family, device = self._place(block)
+        stored = codes == STORED
+        advance(family.newest, device[stored], block.time_ms[stored])
+        self._remember(family, device, block, codes)
 
-    def newest_of(self, parts: list[CommitBlock]) -> dict[tuple[str, str], int]:
-        """Newest times of the devices in these blocks, to be kept by the spool."""
-        keys = {(part.block.site, name) for part in parts for name in part.block.devices}
-        return {key: self._newest[key] for key in keys if key in self._newest}
+    def newest(self) -> dict[tuple[str, str], int]:
+        """Times to be kept on disk, for the devices whose newest has passed what is kept."""
+        passed: dict[tuple[str, str], int] = {}
+        for (site, _), family in self._families.items():
+            rows = np.flatnonzero(family.newest > family.kept)
+            if not len(rows):
+                continue
+            family.kept[rows] = family.newest[rows] + AHEAD_MS
+            for row, time_ms in zip(rows.tolist(), family.kept[rows].tolist(), strict=True):
+                passed[site, family.names[row]] = time_ms
+        return passed
 
-    def _know(self, site: str) -> None:
-        # A spool that is new beside a store that is not: ask once what the store holds.
-        if site in self._asked:
-            return
-        for sample in self._store.read_latest(site):
-            key = (site, sample.key.device)
-            self._newest[key] = max(self._newest.get(key, _NEVER), sample.time_ms)
-        self._asked.add(site)
+    def all_newest(self) -> dict[tuple[str, str], int]:
+        """The newest time of every device that is known."""
+        known = {
+            (site, device): time_ms
+            for site, of_site in self._newest.items()
+            for device, time_ms in of_site.items()
+        }
+        for (site, _), family in self._families.items():
+            for name, time_ms in zip(family.names, family.newest.tolist(), strict=True):
+                known[site, name] = max(known.get((site, name), NEVER), time_ms)
+        return known
 
-    def _older_devices(self, block: ReadingBlock) -> NDArray[np.int32]:
-        order = np.lexsort((block.time_ms, block.device_index))
-        device = block.device_index[order]
-        time_ms = block.time_ms[order]
-        known = np.array(
-            [self._newest.get((block.site, name), _NEVER) for name in block.devices], np.int64
-        )
-        before = np.empty(len(order), dtype=np.int64)
-        before[1:] = time_ms[:-1]
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = device[1:] != device[:-1]
-        before[first] = known[device[first]]
-        return np.unique(device[time_ms <= before])
+    # ------------------------------------------------------------ inside
 
-    def _remember(self, block: ReadingBlock, stored: NDArray[np.bool_]) -> None:
-        newest = np.full(len(block.devices), _NEVER, dtype=np.int64)
-        np.maximum.at(newest, block.device_index[stored], block.time_ms[stored])
-        for name, time_ms in zip(block.devices, newest, strict=True):
-            if time_ms > _NEVER:
-                key = (block.site, name)
-                self._newest[key] = max(self._newest.get(key, _NEVER), int(time_ms))
+    def _place(self, block: ReadingBlock) -> tuple[Family, NDArray[np.int32]]:
+        self.know([block.site])
+        family = self._family(block.site, block.family)
+        table = family.positions(block.devices, self._newest[block.site])
+        return family, table[block.device_index]
 
-    def _classify_device(
+    def _remember(
+        self, family: Family, device: NDArray[np.int32], block: ReadingBlock, codes: _Verdicts
+    ) -> None:
+        stored = codes == STORED
+        if stored.all():
+            family.remember(device, block.time_ms, block.values)
+        else:
+            values = {name: column[stored] for name, column in block.values.items()}
+            family.remember(device[stored], block.time_ms[stored], values)
+        held = sum(other.rows for other in self._families.values())
+        while held > self._recent_readings:
+            largest = max(self._families.values(), key=lambda other: other.rows)
+            held -= largest.rows
+            largest.forget_oldest()
+            held += largest.rows
+
+    def _judge_older(
         self,
         part: CommitBlock,
-        number: int,
-        held: dict[str, dict[int, dict[str, float]]],
-        codes: NDArray[np.uint8],
+        family: Family,
+        device: NDArray[np.int32],
+        older: NDArray[np.bool_],
+        codes: _Verdicts,
     ) -> None:
+        """Judge every reading of an instant that stands twice, or that may be held."""
         block = part.block
-        rows = np.flatnonzero(block.device_index == number)
-        times = block.time_ms[rows]
-        device = block.devices[number]
-        known_of = held.setdefault(device, {})
-        self._add_unwritten(block, device, times, known_of)
-        if not known_of and len(np.unique(times)) == len(times):
-            return  # nothing is held at these instants: all are new
-        for row in rows:
-            time_ms = int(block.time_ms[row])
+        keys = keys_of(device, block.time_ms)
+        doubtful = np.flatnonzero(np.isin(keys, keys[older]))
+        times = block.time_ms.tolist()
+        wanted: list[Instant] = sorted({(int(device[row]), times[row]) for row in doubtful})
+        held = family.find(wanted)
+        above = family.complete_above
+        unsure = [instant for instant in wanted if instant[1] <= above[instant[0]]]
+        for instant, values in self._ask(block.site, block.family, family, unsure).items():
+            # What memory says is younger: it may not have reached the store yet.
+            held[instant] = {**values, **held.get(instant, {})}
+        columns = [(name, column) for name, column in block.values.items()]
+        for row in doubtful.tolist():
             reading = {
-                name: float(column[row])
-                for name, column in block.values.items()
-                if column[row] == column[row]
+                name: value for name, column in columns if (value := float(column[row])) == value
             }
-            known = known_of.setdefault(time_ms, {})
-            codes[row] = _judge(known, reading, correction=part.correction)
+            known = held.setdefault((int(device[row]), times[row]), {})
+            codes[row] = judge(known, reading, correction=part.correction)
             if codes[row] == STORED:
                 known.update(reading)
 
-    def _held(
-        self, block: ReadingBlock, older: NDArray[np.int32]
-    ) -> dict[str, dict[int, dict[str, float]]]:
-        """What the store holds of these devices at the instants of the block."""
-        held: dict[str, dict[int, dict[str, float]]] = {}
-        mask = np.isin(block.device_index, older)
-        wanted = np.unique(block.time_ms[mask])
-        devices = [block.devices[number] for number in older]
-        for run in np.split(wanted, np.flatnonzero(np.diff(wanted) > _APART_MS) + 1):
-            if len(devices) == 1 and len(run) <= _FEW:
+    def _ask(self, site: str, family_name: str, family: Family, wanted: Sequence[Instant]) -> Held:
+        """What the store holds at these instants."""
+        held: Held = {}
+        if not wanted:
+            return held
+        devices = sorted({device for device, _ in wanted})
+        times = np.unique(np.array([time_ms for _, time_ms in wanted], np.int64))
+        runs = np.split(times, np.flatnonzero(np.diff(times) > _APART_MS) + 1)
+        few = len(devices) == 1 and len(times) <= _FEW
+        if few or (len(runs) > _MOST_RUNS and len(devices) <= _MOST_RUNS):
+            for device in devices:
                 found = self._store.read_instants(
-                    block.site, block.family, devices[0], [int(time_ms) for time_ms in run]
+                    site,
+                    family_name,
+                    family.names[device],
+                    [time_ms for of, time_ms in wanted if of == device],
                 )
-                of_device = held.setdefault(devices[0], {})
                 for time_ms, values in found.items():
-                    of_device.setdefault(time_ms, {}).update(values)
-                continue
-            self._read_run(block, devices, run, held)
+                    held[device, time_ms] = dict(values)
+            return held
+        asked = set(wanted)
+        positions = {family.names[device]: device for device in devices}
+        # Naming most devices of a family costs a store more than reading them all.
+        named = list(positions) if len(devices) <= _FEW else None
+        for run in runs:
+            period = Period.of_ms(int(run[0]), int(run[-1]) + 1)
+            for series in self._store.read_samples(site, family_name, period, devices=named):
+                device = positions.get(series.key.device, -1)
+                hits = np.flatnonzero(np.isin(series.time_ms, run)) if device >= 0 else ()
+                for hit in hits:
+                    instant = (device, int(series.time_ms[hit]))
+                    if instant in asked:
+                        held.setdefault(instant, {})[series.key.metric] = float(series.value[hit])
         return held
 
-    def _read_run(
-        self,
-        block: ReadingBlock,
-        devices: list[str],
-        run: Ints,
-        held: dict[str, dict[int, dict[str, float]]],
-    ) -> None:
-        period = Period.of_ms(int(run[0]), int(run[-1]) + 1)
-        # Naming most devices of a family costs a store more than reading them all.
-        named = devices if len(devices) <= _FEW else None
-        wanted_devices = set(devices)
-        for series in self._store.read_samples(block.site, block.family, period, devices=named):
-            if series.key.device not in wanted_devices:
-                continue
-            keep = np.isin(series.time_ms, run)
-            if not keep.any():
-                continue
-            of_device = held.setdefault(series.key.device, {})
-            times, values = series.time_ms[keep].tolist(), series.value[keep].tolist()
-            for time_ms, value in zip(times, values, strict=True):
-                of_device.setdefault(time_ms, {})[series.key.metric] = value
 
-    def _add_unwritten(
-        self, block: ReadingBlock, device: str, times: Ints, held: dict[int, dict[str, float]]
-    ) -> None:
-        for earlier in self._unwritten.get((block.site, block.family), []):
-            other = earlier.block
-            if device not in other.devices:
-                continue
-            number = other.devices.index(device)
-            mine = (other.device_index == number) & (self._codes[id(earlier)] == STORED)
-            mine &= np.isin(other.time_ms, times)
-            for row in np.flatnonzero(mine):
-                values = held.setdefault(int(other.time_ms[row]), {})
-                for name, column in other.values.items():
-                    if column[row] == column[row]:
-                        values[name] = float(column[row])
-
-
-def _judge(known: Mapping[str, float], reading: Mapping[str, float], *, correction: bool) -> int:
-    if not known:
-        return STORED
+def judge(known: Mapping[str, float], reading: Mapping[str, float], *, correction: bool) -> int:
+    """The verdict of one reading against what is held at its instant."""
     if any(name in known and known[name] != value for name, value in reading.items()):
         return STORED if correction else CONFLICT
     return DUPLICATE if all(name in known for name in reading) else STORED

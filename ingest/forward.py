@@ -7,13 +7,12 @@ booking is idempotent by commit number; a commit is forgotten last.
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,31 +24,30 @@ from core.errors import (
     StoreRejectedError,
     StoreUnavailableError,
 )
-from core.ledger import (
-    HOUR_MS,
-    CommitOutcome,
-    DirtySpan,
-    LedgerCounts,
-    LedgerHour,
-    QuarantineEntry,
-)
-from core.periods import format_time
 from core.ports import IngestRecords, TimeSeriesStore
-from core.samples import Quality, ReadingBlock
-from ingest.commits import CONFLICT, DUPLICATE, REFUSED, STORED, CommitBlock
+from core.samples import ReadingBlock
+from core.sites import SiteRegistry
+from ingest.commits import REFUSED, STORED
 from ingest.duplicates import Classifier
+from ingest.families import SiteTables
+from ingest.limits import IngestLimits
+from ingest.outcomes import build_outcome
 from ingest.spool import Spool, SpooledCommit
+from ingest.spool_files import READINGS, REFUSALS, book_of
 
 _LOG = logging.getLogger(__name__)
-GROUP_READINGS = 20_000
 _LONGEST_PAUSE_S = 30.0
 _SLOW_PAUSE_S = 15.0
+_LONGEST_ASKED_S = 300.0
+# So many refused readings, and none accepted, are no poison: the store refuses us.
+_ALL_REFUSED = 50
 
 FailPoint = Callable[[str], None]
-_Codes = list[NDArray[np.uint8]]
+Settled = Callable[[Mapping[tuple[str, str], int]], None]
+_Verdicts = NDArray[np.uint8]
 
 
-def _never(name: str) -> None:
+def no_failpoint(name: str) -> None:
     """The failpoint of a running service: nothing."""
 
 
@@ -57,7 +55,10 @@ class Forwarder:
     """Forwards one partition; runs on one thread.
 
     Args:
+        registry: Needed only to write a refused reading as its meter sent it.
         failpoint: Called with the name of each step before it; tests raise there.
+        settled: Called once, with the newest time of each device, when everything that was spooled
+            before this life has been judged.
     """
 
     def __init__(
@@ -67,35 +68,54 @@ class Forwarder:
         records: IngestRecords,
         clock: Clock,
         *,
-        failpoint: FailPoint = _never,
+        registry: SiteRegistry | None = None,
+        limits: IngestLimits | None = None,
+        failpoint: FailPoint = no_failpoint,
+        settled: Settled | None = None,
     ) -> None:
+        self._settled = settled
+        self._before = spool.last_number
         self._spool = spool
         self._store = store
         self._records = records
         self._clock = clock
+        self._limits = limits or IngestLimits()
+        self._tables = {site.id: SiteTables(site) for site in registry or ()}
         self._failpoint = failpoint
-        self._classifier = Classifier(store, spool.newest())
+        self._classifier = self._new_classifier()
+        self._above: dict[int, int] = {}
         self._pause_s = 0.5
         self.state = "starting"
         self.forwarded = 0
 
+    def _new_classifier(self) -> Classifier:
+        recent = self._limits.recent_readings
+        return Classifier(self._store, self._spool.newest(), recent_readings=recent)
+
     def run(self, wake: threading.Event, stop: threading.Event) -> None:
         """Forward until stopped; waits for `wake` when nothing is spooled."""
+        rest_s = self._limits.forward_ms / 1000
         while not stop.is_set():
+            began = time.monotonic()
             try:
                 moved = self.forward_once()
-                self.state, self._pause_s = "ok", 0.5
+                self._say("ok")
+                self._pause_s = 0.5
                 if not moved:
+                    self._spool.shrink()
                     wake.wait(1.0)
                     wake.clear()
+                if moved < self._limits.forward_readings // 4:
+                    # Little waits: a round costs the same for one reading as for a thousand.
+                    stop.wait(max(0.0, rest_s - (time.monotonic() - began)))
             except StoreUnavailableError as error:
                 wait_s = error.retry_after_s if error.retry_after_s is not None else self._pause_s
                 self._say(f"the store is away, readings are kept in the spool: {error}")
                 self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
-                stop.wait(min(wait_s, 300.0) * random.uniform(1.0, 1.25))  # noqa: S311
+                stop.wait(min(wait_s, _LONGEST_ASKED_S) * random.uniform(1.0, 1.25))  # noqa: S311
             except StoreMisconfiguredError as error:
                 self._say(f"the store refuses us, readings are kept in the spool: {error}")
-                stop.wait(_SLOW_PAUSE_S if self._pause_s > 1 else self._pause_s)
+                stop.wait(min(self._pause_s, _SLOW_PAUSE_S))
                 self._pause_s = min(_SLOW_PAUSE_S, self._pause_s * 2)
             except SpoolFullError as error:
                 self._say(str(error))
@@ -104,208 +124,231 @@ class Forwarder:
                 # A fault of ours must not end the thread: what is spooled is safe, and is retried.
                 _LOG.exception("forwarding failed; it is tried again")
                 self.state = "failed, see the log"
-                self._classifier = Classifier(self._store, self._spool.newest())
+                self._classifier = self._new_classifier()
                 stop.wait(5.0)
 
     def _say(self, text: str) -> None:
+        # Once per change: an outage of a night is two lines, not ten thousand.
         if self.state != text:
-            _LOG.warning("%s", text)
+            if text != "ok":
+                _LOG.warning("%s", text)
+            elif self.state != "starting":
+                _LOG.info("forwarding again")
         self.state = text
 
     def forward_once(self) -> int:
-        """Forward the oldest group of commits; returns how many commits were forwarded.
+        """Forward the refusals that wait, and the oldest group of readings.
+
+        Returns:
+            How many readings and refusals left the spool; 0 when there were none.
 
         Raises:
             StoreError: Nothing is lost, call again later.
         """
-        group = self._spool.pending(readings=GROUP_READINGS)
+        # Refusals first: they need no store, and somebody may be waiting to mend them.
+        return self._book_refusals() + self._forward_readings()
+
+    def _unbooked(self, kind: int, readings: int) -> tuple[list[SpooledCommit], int]:
+        """The oldest commits that the records have not booked; and how many they had."""
+        group = self._spool.pending(kind=kind, readings=readings)
         if not group:
-            return 0
-        booked = self._records.applied_commit(self._spool.partition)
-        known = [spooled for spooled in group if spooled.number <= booked]
-        if known:
+            return [], 0
+        book = book_of(self._spool.partition, kind)
+        if book not in self._above:
+            # Asked at the start of this life and after anything went wrong.
+            self._above[book] = self._records.applied_commit(book)
+            self._spool.begin_above(self._above[book])
+        booked = [spooled.number for spooled in group if spooled.number <= self._above[book]]
+        if booked:
             # Booked before a crash and not forgotten yet.
-            self._spool.remove(spooled.number for spooled in known)
-            group = [spooled for spooled in group if spooled.number > booked]
-        codes = self._classify(group)
-        self._failpoint("write")
-        self._write(group, codes)
-        self._failpoint("book")
-        for spooled in group:
-            self._records.apply_commit(self._outcome(spooled, codes[spooled.number]))
+            self._spool.remove(booked)
+            group = group[len(booked) :]
+        return group, len(booked)
+
+    def _book(
+        self, kind: int, group: Sequence[SpooledCommit], codes: Sequence[Sequence[_Verdicts]]
+    ) -> None:
+        book, number = book_of(self._spool.partition, kind), group[-1].number
+        commits = [spooled.commit for spooled in group]
+        outcome = build_outcome(
+            book,
+            number,
+            list(zip(commits, codes, strict=True)),
+            self._clock.now_ms(),
+            self._multipliers,
+        )
+        # Whether it was booked is unknown until it answers: then the records are asked again.
+        del self._above[book]
+        self._records.apply_commit(outcome)
+        self._above[book] = number
         self._failpoint("forget")
         self._spool.remove(spooled.number for spooled in group)
-        self.forwarded += sum(spooled.commit.readings for spooled in group)
-        return len(group) + len(known)
 
-    def _classify(self, group: Sequence[SpooledCommit]) -> dict[int, _Codes]:
-        self._classifier.begin_round()
-        codes: dict[int, _Codes] = {}
-        fresh: dict[int, list[bytes]] = {}
-        parts: list[CommitBlock] = []
+    def _book_refusals(self) -> int:
+        group, known = self._unbooked(REFUSALS, readings=1)
+        if group:
+            self._failpoint("book")
+            self._book(REFUSALS, group, [[] for _ in group])
+        return len(group) + known
+
+    def _forward_readings(self) -> int:
+        group, known = self._unbooked(READINGS, self._limits.forward_readings)
+        if self._settled is not None and (not group or group[0].number > self._before):
+            self._classifier.know(self._tables)
+            self._settled(self._classifier.all_newest())
+            self._settled = None
+        if not group:
+            return known
+        # Verdicts that an earlier life has kept are carried out before anything new is judged.
+        kept = group[0].verdicts is not None
+        group = list(takewhile(lambda spooled: (spooled.verdicts is not None) is kept, group))
+        codes = self._classify(group, kept=kept)
+        self._failpoint("write")
+        if self._write(group, codes):
+            verdicts = _packed(group, codes)
+            self._spool.classify(verdicts, {})
+        self._failpoint("book")
+        self._book(READINGS, group, codes)
+        readings = sum(spooled.commit.readings for spooled in group)
+        self.forwarded += readings
+        return max(1, readings) + known
+
+    def _classify(self, group: Sequence[SpooledCommit], *, kept: bool) -> list[list[_Verdicts]]:
+        codes: list[list[_Verdicts]] = []
         try:
             for spooled in group:
-                if spooled.verdicts is not None:
-                    kept = [np.frombuffer(packed, np.uint8).copy() for packed in spooled.verdicts]
-                    codes[spooled.number] = kept
-                    for part, of_part in zip(spooled.commit.blocks, kept, strict=True):
+                if kept:
+                    packed = spooled.verdicts or []
+                    of_commit = [np.frombuffer(part, np.uint8).copy() for part in packed]
+                    for part, of_part in zip(spooled.commit.blocks, of_commit, strict=True):
                         self._classifier.adopt(part, of_part)
-                    continue
-                classified = [self._classifier.classify(part) for part in spooled.commit.blocks]
-                codes[spooled.number] = classified
-                fresh[spooled.number] = [of_part.tobytes() for of_part in classified]
-                parts.extend(spooled.commit.blocks)
+                else:
+                    of_commit = [self._classifier.classify(part) for part in spooled.commit.blocks]
+                codes.append(of_commit)
             self._failpoint("classify")
-            if fresh:
-                self._spool.classify(fresh, self._classifier.newest_of(parts))
+            if not kept:
+                self._spool.classify(_packed(group, codes), self._classifier.newest())
         except BaseException:
             # What was remembered of this round is not on disk: begin again from what is.
-            self._classifier = Classifier(self._store, self._spool.newest())
+            self._classifier = self._new_classifier()
             raise
         return codes
 
-    def _write(self, group: Sequence[SpooledCommit], codes: dict[int, _Codes]) -> None:
-        blocks = []
-        for spooled in group:
-            for part, of_part in zip(spooled.commit.blocks, codes[spooled.number], strict=True):
-                stored = of_part == STORED
-                if stored.all():
-                    blocks.append(part.block)
-                elif stored.any():
-                    blocks.append(part.block.take(stored))
-        if not blocks:
-            return
+    # ------------------------------------------------------------ writing
+
+    def _write(self, group: Sequence[SpooledCommit], codes: Sequence[Sequence[_Verdicts]]) -> bool:
+        """Write the stored readings; True when the store refused some, which is noted in `codes`.
+
+        Raises:
+            StoreError: As the store, but for readings that it refuses.
+        """
+        parts = [
+            (part, of_part)
+            for spooled, of_commit in zip(group, codes, strict=True)
+            for part, of_part in zip(spooled.commit.blocks, of_commit, strict=True)
+        ]
+        plain: list[ReadingBlock] = []
+        corrections: list[ReadingBlock] = []
+        for part, of_part in parts:
+            stored = of_part == STORED
+            if stored.any():
+                block = part.block if stored.all() else part.block.take(stored)
+                (corrections if part.correction else plain).append(block)
         try:
-            self._store.write_readings(blocks)
+            if plain:
+                self._store.write_readings(merge_blocks(plain))
+            for block in corrections:
+                # After what they correct, and in their own order.
+                self._store.write_readings([block])
+            return False
         except StoreRejectedError as error:
             _LOG.warning("the store refuses a batch, looking for the culprit: %s", error)
-            for spooled in group:
-                for part, of_part in zip(spooled.commit.blocks, codes[spooled.number], strict=True):
-                    rows = np.flatnonzero(of_part == STORED)
-                    if len(rows):
-                        self._bisect(part.block, rows, of_part)
+        search = _Search(self._store)
+        found: list[tuple[_Verdicts, list[int]]] = []
+        for part, of_part in parts:
+            rows = np.flatnonzero(of_part == STORED)
+            if len(rows):
+                found.append((of_part, search.culprits(part.block, rows)))
+        for of_part, culprits in found:
+            of_part[culprits] = REFUSED
+        return any(culprits for _, culprits in found)
 
-    def _bisect(
-        self, block: ReadingBlock, rows: NDArray[np.intp], codes: NDArray[np.uint8]
-    ) -> None:
+    def _multipliers(
+        self, block: ReadingBlock, rows: NDArray[np.intp]
+    ) -> dict[str, NDArray[np.float64]]:
+        tables = self._tables.get(block.site)
+        if tables is None:
+            return {}
+        table = tables.families[block.family]
+        index = np.array(
+            [table.index.get(block.devices[int(at)], -1) for at in block.device_index[rows]],
+            np.int32,
+        )
+        factors = table.multipliers(index, block.time_ms[rows])
+        if factors is None:
+            return {}
+        return {name: factors for name in block.values if table.is_scaled(name)}
+
+
+class _Search:
+    """Splits refused readings until the culprits stand alone; the others are written on the way."""
+
+    def __init__(self, store: TimeSeriesStore) -> None:
+        self._store = store
+        self._accepted = 0
+        self._refused = 0
+
+    def culprits(self, block: ReadingBlock, rows: NDArray[np.intp]) -> list[int]:
         try:
             self._store.write_readings([block.take(rows)])
         except StoreRejectedError as error:
-            if len(rows) == 1:
-                _LOG.warning("the store refuses one reading: %s", error)
-                codes[rows[0]] = REFUSED
-                return
-            half = len(rows) // 2
-            self._bisect(block, rows[:half], codes)
-            self._bisect(block, rows[half:], codes)
-
-    def _outcome(self, spooled: SpooledCommit, codes: _Codes) -> CommitOutcome:
-        commit = spooled.commit
-        hours: dict[tuple[str, int], LedgerCounts] = defaultdict(LedgerCounts)
-        for hour in commit.hours:
-            hours[(hour.site, hour.hour_ms)] = replace(hour.counts, spooled=0)
-        quarantined = list(commit.quarantined)
-        dirty: list[DirtySpan] = []
-        replayed: dict[str, tuple[int, int, int]] = {}
-        for part, of_part in zip(commit.blocks, codes, strict=True):
-            tally = np.bincount(of_part, minlength=4)
-            stored, duplicate = int(tally[STORED]), int(tally[DUPLICATE])
-            refused = int(tally[CONFLICT] + tally[REFUSED])
-            dirty.extend(_dirty_spans(part.block, of_part == STORED))
-            if part.origin:
-                before = replayed.get(part.origin, (0, 0, 0))
-                replayed[part.origin] = (
-                    before[0] + stored,
-                    before[1] + duplicate,
-                    before[2] + refused,
-                )
-                continue
-            key = (part.block.site, part.received_ms - part.received_ms % HOUR_MS)
-            hours[key] = hours[key] + LedgerCounts(
-                stored=stored, duplicate=duplicate, quarantined=refused
-            )
-            if refused:
-                quarantined.extend(_refused_entries(part, of_part, commit.raw))
-        for entry_id in commit.replays:
-            replayed.setdefault(entry_id, (0, 0, commit.replays[entry_id]))
-        return CommitOutcome(
-            partition=self._spool.partition,
-            number=spooled.number,
-            hours=tuple(LedgerHour(site, at, counts) for (site, at), counts in hours.items()),
-            quarantined=tuple(quarantined),
-            rejected=tuple(commit.rejected),
-            dirty=tuple(dirty),
-            ignored_members=commit.ignored,
-            replayed=replayed,
-            last_message_ms=commit.last_message_ms,
-        )
-
-
-def _dirty_spans(block: ReadingBlock, stored: NDArray[np.bool_]) -> list[DirtySpan]:
-    if not stored.any():
+            if len(rows) > 1:
+                half = len(rows) // 2
+                return self.culprits(block, rows[:half]) + self.culprits(block, rows[half:])
+            self._refused += 1
+            if self._refused >= _ALL_REFUSED and not self._accepted:
+                raise StoreMisconfiguredError(
+                    f"the store refused {self._refused} readings and accepted none; the last "
+                    f"answer was: {error}"
+                ) from None
+            _LOG.warning("the store refuses one reading: %s", error)
+            return [int(rows[0])]
+        self._accepted += len(rows)
         return []
-    index, times = block.device_index[stored], block.time_ms[stored]
-    low = np.full(len(block.devices), np.iinfo(np.int64).max)
-    high = np.full(len(block.devices), np.iinfo(np.int64).min)
-    np.minimum.at(low, index, times)
-    np.maximum.at(high, index, times)
-    return [
-        DirtySpan(block.site, block.family, name, int(low[number]), int(high[number]))
-        for number, name in enumerate(block.devices)
-        if high[number] >= low[number]
-    ]
 
 
-def _refused_entries(
-    part: CommitBlock, codes: NDArray[np.uint8], raw: dict[int, tuple[str, bytes, int]]
-) -> list[QuarantineEntry]:
-    entries = []
-    reasons = {
-        CONFLICT: ("conflicting_value", "another value is held for the same device and time"),
-        REFUSED: ("refused_by_store", "the time-series store refused the reading"),
+def _packed(
+    group: Sequence[SpooledCommit], codes: Sequence[Sequence[_Verdicts]]
+) -> dict[int, list[bytes]]:
+    return {
+        spooled.number: [of_part.tobytes() for of_part in of_commit]
+        for spooled, of_commit in zip(group, codes, strict=True)
     }
-    for code, (reason, detail) in reasons.items():
-        of_code = np.flatnonzero(codes == code)
-        for number in np.unique(part.message[of_code]):
-            rows = of_code[part.message[of_code] == number]
-            positions = tuple(sorted(int(part.row[row]) for row in rows))
-            kept = raw.get(int(number))
-            if kept is None:
-                topic, payload = _native_message(part.block, rows)
-                positions, received_ms = (), part.received_ms
-            else:
-                topic, payload, received_ms = kept
-            entries.append(
-                QuarantineEntry(
-                    "",
-                    received_ms,
-                    part.block.site,
-                    topic,
-                    reason,
-                    detail,
-                    len(rows),
-                    positions,
-                    payload,
-                )
+
+
+def merge_blocks(blocks: Sequence[ReadingBlock]) -> list[ReadingBlock]:
+    """Fewer and larger blocks: those of one site, family, device table and set of metrics as one.
+
+    Rows keep their order inside each; a reading that replaces another comes after it.
+    """
+    groups: dict[tuple[str, str, int, tuple[str, ...]], list[ReadingBlock]] = {}
+    for block in blocks:
+        key = (block.site, block.family, id(block.devices), tuple(sorted(block.values)))
+        groups.setdefault(key, []).append(block)
+    merged = []
+    for (site, family, _, names), parts in groups.items():
+        if len(parts) == 1:
+            merged.append(parts[0])
+            continue
+        merged.append(
+            ReadingBlock(
+                site,
+                family,
+                parts[0].devices,
+                np.concatenate([part.device_index for part in parts]),
+                np.concatenate([part.time_ms for part in parts]),
+                np.concatenate([part.quality for part in parts]),
+                {name: np.concatenate([part.values[name] for part in parts]) for name in names},
             )
-    return entries
-
-
-def _native_message(block: ReadingBlock, rows: NDArray[np.intp]) -> tuple[str, bytes]:
-    """The readings as native JSON, where the message's own bytes were not kept."""
-    readings = []
-    for row in rows:
-        reading: dict[str, object] = {
-            "ts": format_time(int(block.time_ms[row])),
-            "device": block.devices[block.device_index[row]],
-            "values": {
-                name: float(column[row])
-                for name, column in block.values.items()
-                if column[row] == column[row]
-            },
-        }
-        if block.quality[row]:
-            reading["quality"] = Quality(int(block.quality[row])).name.lower()
-        readings.append(reading)
-    topic = f"greendc/v1/{block.site}/{block.family}"
-    return topic, json.dumps(readings).encode()
+        )
+    return merged

@@ -1,45 +1,39 @@
-"""Messages to one commit: decode, normalise, count. Pure but for the newest times it remembers."""
+"""Messages to one commit: decode, normalise, count. No I/O."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from core.errors import RefusedReadingError
 from core.ledger import HOUR_MS, LedgerCounts, LedgerHour, QuarantineEntry, RejectedEntry
 from core.reasons import REASONS, REJECTED
-from core.samples import ReadingBlock
+from core.samples import Ints, ReadingBlock
 from core.sites import SiteRegistry
 from ingest.commits import Commit, CommitBlock
-from ingest.messages import DecodedMessage, RawMessage, Refusals
-from ingest.native import MAX_READINGS, decode_native
-from ingest.normalise import NormalisedChunk, Normaliser
-from ingest.rate import RateCap
-from ingest.singles import SingleReadings
-from ingest.topics import NativeTopic, parse_topic, site_of
+from ingest.decode import Decoders, parse_topic
+from ingest.families import SiteTables
+from ingest.limits import IngestLimits
+from ingest.messages import RawMessage, Refusal
+from ingest.newest import NEVER, advance
+from ingest.normalise import NormalisedBlock, normalise
+from ingest.rate_cap import RateCap
+from ingest.topics import Topic
 
-LATE_MS = 15 * 60 * 1000
-MAX_PAYLOAD = 256 * 1024
-_HEAD = 1024
-_NEVER = -(2**62)
-
-
-@dataclass(slots=True)
-class _Gathered:
-    # Normalised chunks of one (site, family, hour), to become one block.
-    parts: list[tuple[NormalisedChunk, Any]] = field(default_factory=list)
-    received_ms: int = 0
+_HEAD_BYTES = 1024
+_MOST_TOPICS = 400_000
 
 
 class Intake:
-    """Turns messages into commits; knows the registry, the limits and the newest times received.
+    """Turns batches of messages into commits; knows the registry and the limits. For one thread.
 
     `late` counts good readings that arrived more than 15 minutes after their time stamp.
+
+    Args:
+        site_readings_per_s: Cap of each site, averaged over a minute.
+        received_before_ms: Nothing that was received before this life is newer than this.
     """
 
     def __init__(
@@ -47,370 +41,317 @@ class Intake:
         registry: SiteRegistry,
         *,
         site_readings_per_s: float,
-        max_payload: int = MAX_PAYLOAD,
-        max_readings: int = MAX_READINGS,
-        newest: dict[tuple[str, str], int] | None = None,
+        limits: IngestLimits | None = None,
+        received_before_ms: int = NEVER,
     ) -> None:
-        self._registry = registry
-        self._normalisers = {site.id: Normaliser(site) for site in registry}
+        self._limits = limits or IngestLimits()
+        self._tables = {site.id: SiteTables(site) for site in registry}
+        self._decoders = Decoders(self._limits)
         self._cap = RateCap(site_readings_per_s)
-        self._max_payload = max_payload
-        self._max_readings = max_readings
-        self._newest = dict(newest or {})
-        self._topics: dict[str, NativeTopic] = {}
+        self._topics: dict[str, Topic] = {}
+        # By site and family, one time a device: received before this life, and in all.
+        self._newest: dict[tuple[str, str], Ints] = {}
+        self._since: dict[tuple[str, str], Ints] | None = {}
+        for site, tables in self._tables.items():
+            for family, table in tables.families.items():
+                size = len(table.devices)
+                self._newest[site, family] = np.full(size, received_before_ms, np.int64)
+                self._since[site, family] = np.full(size, NEVER, np.int64)
+        self._settled: Mapping[tuple[str, str], int] | None = None
+
+    def settle(self, newest: Mapping[tuple[str, str], int]) -> None:
+        """Say exactly what was received before this life; takes effect with the next batch.
+
+        The raw bytes of messages that hold a reading not newer than this are kept in the spool: it
+        may turn out to contradict what is held. Until it is known, everything up to
+        `received_before_ms` is doubtful. May be called from another thread.
+        """
+        self._settled = newest
+
+    def _apply_settled(self) -> None:
+        settled, since = self._settled, self._since
+        if settled is None or since is None:
+            return
+        for site, tables in self._tables.items():
+            for family, table in tables.families.items():
+                before = [settled.get((site, device), NEVER) for device in table.devices]
+                known = np.array(before, np.int64)
+                self._newest[site, family] = np.maximum(known, since[site, family])
+        self._since = None
 
     def take(self, messages: Sequence[RawMessage]) -> Commit:
         """One commit of all these messages; never raises for what a message holds."""
-        work = _Work()
-        singles = SingleReadings()
-        for number, message in enumerate(messages):
-            site = site_of(message.topic)
-            if site:
-                last = work.last_message_ms
-                last[site] = max(last.get(site, 0), message.received_ms)
-            try:
-                topic = self._judge_message(message)
-                if topic.device and singles.take(number, topic, message):
-                    continue
-                decoded = self._decode(message, topic)
-            except RefusedReadingError as refusal:
-                work.refuse_message(message, site, refusal)
-                continue
-            self._take_decoded(work, number, message, topic, decoded)
-        for single in singles.groups():
-            self._take_singles(work, single, messages)
-        return self._build(work, messages)
+        self._apply_settled()
+        work = _Work(messages, self._tables)
+        blocks = self._judge(work)
+        for site in {block.block.site for block in blocks}:
+            blocks = self._cap_site(site, blocks, work)
+        self._collect(work, blocks)
+        return work.commit()
 
-    def take_again(self, entry: QuarantineEntry, *, correction: bool) -> tuple[Commit, Refusals]:
+    def take_again(
+        self, entry: QuarantineEntry, *, correction: bool
+    ) -> tuple[Commit, list[Refusal]]:
         """A commit that replays the rows of a quarantine entry, and what is still refused.
 
-        The time window is judged against the entry's own time of receipt.
-
-        Raises:
-            RefusedReadingError: The whole message still cannot be read.
+        The time window is judged against the entry's own time of receipt. The caller is on another
+        thread than `take`: decoders and newest times are not shared.
         """
         message = RawMessage(entry.topic, entry.payload, entry.received_ms)
-        topic = self._judge_message(message)
-        decoded = self._decode(message, topic)
-        work = _Work(origin=entry.id, correction=correction)
-        wanted = set(entry.rows) if entry.rows else None
-        refusals = Refusals()
-        self._normalise(work, 0, message, topic, decoded, refusals, wanted)
-        for reason, rows in decoded.refusals.by_reason.items():
-            for row in rows:
-                if wanted is None or row in wanted:
-                    refusals.add(row, reason, decoded.refusals.details[reason])
-        commit = self._build(work, [message], keep_all_raw=True)
-        commit.hours.clear()
+        work = _Work([message], self._tables)
+        blocks = self._judge(work, Decoders(self._limits))
+        refusals = work.merged_refusals()
+        wanted = entry.rows
+        if wanted and not any(not refusal.rows for refusal in refusals):
+            blocks = [block.take(np.isin(block.row, wanted)) for block in blocks]
+            chosen = set(wanted)
+            refusals = [
+                Refusal(0, r.reason, r.detail, len(rows), rows)
+                for r in refusals
+                if (rows := tuple(row for row in r.rows if row in chosen))
+            ]
+        commit = Commit(raw={0: (entry.topic, entry.payload, entry.received_ms)})
+        commit.replays[entry.id] = sum(refusal.count for refusal in refusals)
+        commit.blocks = [
+            CommitBlock(
+                _narrow(part.block), entry.received_ms, part.message, part.row, entry.id, correction
+            )
+            for part in blocks
+            if len(part)
+        ]
         return commit, refusals
 
     def set_aside(self, message: RawMessage) -> Commit:
         """A commit that quarantines one message whole: the last resort when decoding it fails."""
-        work = _Work()
-        refusal = RefusedReadingError("wrong_shape", "the decoder failed on it; see the log")
-        work.refuse_message(message, site_of(message.topic), refusal)
-        return self._build(work, [message])
+        work = _Work([message], self._tables)
+        work.sites[0] = self._topic(message.topic).site
+        work.refusals.append(Refusal(0, "wrong_shape", "the decoder failed on it; see the log"))
+        return work.commit()
 
-    def _judge_message(self, message: RawMessage) -> NativeTopic:
-        topic = self._topics.get(message.topic)
+    # ------------------------------------------------------------ judging
+
+    def _topic(self, text: str) -> Topic:
+        topic = self._topics.get(text)
         if topic is None:
-            site = site_of(message.topic)
-            if site and site not in self._registry:
-                raise RefusedReadingError("unknown_site", f"no site {site!r} in the registry")
-            if len(message.payload) > self._max_payload:
-                raise self._too_large(message)
-            topic = parse_topic(message.topic)
-            if len(self._topics) < 100_000:
-                self._topics[message.topic] = topic
-        if len(message.payload) > self._max_payload:
-            raise self._too_large(message)
+            if len(self._topics) >= _MOST_TOPICS:
+                self._topics.clear()
+            topic = self._topics[text] = parse_topic(text)
         return topic
 
-    def _too_large(self, message: RawMessage) -> RefusedReadingError:
-        detail = f"{len(message.payload)} bytes, at most {self._max_payload}"
-        return RefusedReadingError("payload_too_large", detail)
-
-    def _decode(self, message: RawMessage, topic: NativeTopic) -> DecodedMessage:
-        decoded = decode_native(
-            message.payload,
-            gateway=not topic.device,
-            site=topic.site,
-            max_readings=self._max_readings,
-        )
-        foreign = decoded.sites - {topic.site}
-        if foreign:
-            # The whole message speaks for another site: none of its readings is ours.
-            detail = f"the message names site {sorted(foreign)[0][:64]!r}"
-            everything = np.arange(decoded.count, dtype=np.int64)
-            decoded.chunks.clear()
-            decoded.refusals = Refusals()
-            decoded.refusals.add_rows(everything, "site_mismatch", detail)
-        return decoded
-
-    def _take_decoded(
-        self,
-        work: _Work,
-        number: int,
-        message: RawMessage,
-        topic: NativeTopic,
-        decoded: DecodedMessage,
-    ) -> None:
-        if not self._cap.allow(topic.site, decoded.count, message.received_ms):
-            refusal = RefusedReadingError(
-                "rate_cap", f"more than {self._cap.per_s:g} readings a second"
-            )
-            work.refuse_message(message, topic.site, refusal, count=decoded.count)
-            return
+    def _judge(self, work: _Work, decoders: Decoders | None = None) -> list[NormalisedBlock]:
+        """Good readings of the messages; the others become refusals of `work`."""
+        incoming: list[tuple[int, Topic, bytes]] = []
+        limit = self._limits.payload_bytes
+        tables, sites = self._tables, work.sites
+        for index, message in enumerate(work.messages):
+            topic = self._topic(message.topic)
+            sites[index] = topic.site
+            if topic.site not in tables:
+                site = topic.site or "without a valid id"
+                work.refuse(index, "unknown_site", f"no site {site!a} in the registry")
+            elif len(message.payload) > limit:
+                detail = f"{len(message.payload)} bytes, {limit} are allowed"
+                work.refuse(index, "payload_too_large", detail)
+            elif topic.problem:
+                work.refuse(index, "unknown_topic", topic.problem)
+            else:
+                incoming.append((index, topic, message.payload))
+        decoded = (decoders or self._decoders).decode(incoming)
+        work.refusals += decoded.refusals
         work.ignored.update(decoded.ignored)
-        self._normalise(work, number, message, topic, decoded, decoded.refusals, None)
-        good = decoded.count - decoded.refusals.count
-        work.count(topic.site, message.received_ms, received=decoded.count, spooled=good)
-        work.quarantine(message, topic.site, decoded.refusals)
-
-    def _normalise(
-        self,
-        work: _Work,
-        number: int,
-        message: RawMessage,
-        topic: NativeTopic,
-        decoded: DecodedMessage,
-        refusals: Refusals,
-        wanted: set[int] | None,
-    ) -> None:
-        normaliser = self._normalisers[topic.site]
-        for chunk in decoded.chunks:
-            mine = Refusals() if wanted is not None else refusals
-            normalised = normaliser.normalise(
-                chunk,
-                family=topic.family,
-                topic_device=topic.device,
-                received_ms=message.received_ms,
-                refusals=mine,
+        blocks: list[NormalisedBlock] = []
+        for columns in decoded.columns.values():
+            block, refusals = normalise(
+                columns, tables[columns.site], work.received_ms, self._limits
             )
-            if wanted is not None:
-                for reason, rows in mine.by_reason.items():
-                    for row in rows:
-                        if row in wanted:
-                            refusals.add(row, reason, mine.details[reason])
-                if normalised is None:
-                    continue
-                keep = np.isin(normalised.rows, list(wanted))
-                if not keep.any():
-                    continue
-                normalised = NormalisedChunk(normalised.block.take(keep), normalised.rows[keep])
-            if normalised is not None:
-                numbers = np.full(len(normalised.rows), number, dtype=np.int32)
-                work.add(topic, message.received_ms, normalised, numbers)
+            work.refusals += refusals
+            if block is not None:
+                blocks.append(block)
+        return blocks
 
-    def _take_singles(self, work: _Work, group: Any, messages: Sequence[RawMessage]) -> None:
-        # Rows of this chunk are message numbers: each message holds one reading, its row 0.
-        refusals = Refusals()
-        normalised = self._normalisers[group.site].normalise(
-            group.chunk,
-            family=group.family,
-            topic_device="",
-            received_ms=group.received_ms,
-            refusals=refusals,
-        )
-        capped = set()
-        if not self._cap.allow(group.site, len(group.chunk.rows), group.received_ms):
-            capped = {int(row) for row in group.chunk.rows}
-            refusals = Refusals()
-            normalised = None
-            for row in capped:
-                detail = f"more than {self._cap.per_s:g} readings a second"
-                refusals.add(row, "rate_cap", detail)
-        refused = refusals.count
-        work.count(
-            group.site,
-            group.received_ms,
-            received=len(group.chunk.rows),
-            spooled=len(group.chunk.rows) - refused,
-        )
-        for reason, rows in refusals.by_reason.items():
-            for row in rows:
-                one = Refusals()
-                one.add(0, reason, refusals.details[reason])
-                work.quarantine(messages[row], group.site, one)
-        if normalised is not None:
-            topic = NativeTopic(group.site, group.family, "")
-            numbers = normalised.rows.astype(np.int32)
-            zero = NormalisedChunk(normalised.block, np.zeros_like(normalised.rows))
-            work.add(topic, group.received_ms, zero, numbers)
+    def _cap_site(
+        self, site: str, blocks: list[NormalisedBlock], work: _Work
+    ) -> list[NormalisedBlock]:
+        """Take the site's readings from its bucket; message by message where it runs empty."""
+        mine = [block for block in blocks if block.block.site == site]
+        wanted = sum(len(block) for block in mine)
+        left = self._cap.left(site, int(work.received_ms.max()))
+        if wanted <= left:
+            self._cap.take(site, wanted)
+            return blocks
+        sizes = np.bincount(np.concatenate([block.message for block in mine]))
+        allowed = np.cumsum(sizes) <= left
+        self._cap.take(site, int(sizes[allowed].sum()))
+        detail = f"more than {self._cap.per_s:g} readings a second over a minute"
+        kept = [block for block in blocks if block.block.site != site]
+        for block in mine:
+            good = allowed[block.message]
+            for index in np.unique(block.message[~good]).tolist():
+                rows = tuple(block.row[block.message == index].tolist())
+                work.refusals.append(Refusal(index, "rate_cap", detail, len(rows), rows))
+            if good.any():
+                kept.append(block.take(good))
+        return kept
 
-    def _build(
-        self, work: _Work, messages: Sequence[RawMessage], *, keep_all_raw: bool = False
-    ) -> Commit:
-        commit = Commit(
-            quarantined=work.quarantined,
-            rejected=work.rejected,
-            ignored=dict(work.ignored),
-            last_message_ms=work.last_message_ms,
-        )
-        keep: set[int] = set()
-        for (site, family, _), gathered in work.gathered.items():
-            part = _merge(site, family, gathered, work.origin, work.correction)
-            commit.blocks.append(part)
-            late = int((part.block.time_ms < part.received_ms - LATE_MS).sum())
-            if late and not work.origin:
-                work.count(site, part.received_ms, late=late)
-            suspects = self._suspects(part)
-            keep.update(int(number) for number in suspects)
-        if keep_all_raw:
-            keep = set(range(len(messages)))
-        for number in sorted(keep):
-            message = messages[number]
-            commit.raw[number] = (message.topic, message.payload, message.received_ms)
-        commit.hours = [
-            LedgerHour(site, hour_ms, LedgerCounts(**counts))
-            for (site, hour_ms), counts in work.hours.items()
+    # ------------------------------------------------------------ blocks
+
+    def _collect(self, work: _Work, blocks: list[NormalisedBlock]) -> None:
+        groups: dict[tuple[str, str, int], list[NormalisedBlock]] = {}
+        hours = work.received_ms // HOUR_MS
+        one_hour = int(hours[0]) if (hours == hours[0]).all() else None
+        for block in blocks:
+            key = (block.block.site, block.block.family)
+            if one_hour is not None:
+                groups.setdefault((*key, one_hour), []).append(block)
+                continue
+            of_row = hours[block.message]
+            for hour in np.unique(of_row).tolist():
+                groups.setdefault((*key, hour), []).append(block.take(of_row == hour))
+        for (site, family, hour), parts in groups.items():
+            for part in self._in_order(site, family, parts, work):
+                received = work.received_ms[part.message]
+                late = int((received - part.block.time_ms > self._limits.late_ms).sum())
+                work.count(site, hour * HOUR_MS, spooled=len(part), late=late)
+                work.blocks.append(
+                    CommitBlock(_narrow(part.block), int(received.max()), part.message, part.row)
+                )
+
+    def _in_order(
+        self, site: str, family: str, parts: list[NormalisedBlock], work: _Work
+    ) -> list[NormalisedBlock]:
+        """The blocks as they are to be judged, after keeping the bytes of doubtful messages.
+
+        As long as every reading is newer than the ones before of its device, order means nothing.
+        Else all readings of the family stand in one block, in the order in which they arrived.
+        """
+        before = self._newest[site, family]
+        newest = before.copy()
+        older = [
+            advance(newest, part.block.device_index, part.block.time_ms).any() for part in parts
         ]
-        return commit
-
-    def _suspects(self, part: CommitBlock) -> Any:
-        """Numbers of messages with a reading not newer than what came before of its device."""
-        block = part.block
-        order = np.lexsort((block.time_ms, block.device_index))
-        device = block.device_index[order]
-        time_ms = block.time_ms[order]
-        first = np.ones(len(order), dtype=bool)
-        first[1:] = device[1:] != device[:-1]
-        before = np.empty(len(order), dtype=np.int64)
-        before[1:] = time_ms[:-1]
-        newest = self._newest
-        known = np.array(
-            [newest.get((block.site, name), _NEVER) for name in block.devices], dtype=np.int64
-        )
-        before[first] = known[device[first]]
-        suspicious = time_ms <= before
-        # A device never seen here may be known to the store: its first readings are kept, too.
-        suspicious |= (known == _NEVER)[device]
-        last = np.ones(len(order), dtype=bool)
-        last[:-1] = device[1:] != device[:-1]
-        for number, newest_ms in zip(device[last], time_ms[last], strict=True):
-            key = (block.site, block.devices[number])
-            newest[key] = max(newest.get(key, _NEVER), int(newest_ms))
-        return np.unique(part.message[order][suspicious])
+        if any(older):
+            newest = before.copy()
+            parts = [_merge(parts)]
+            (whole,) = parts
+            doubtful = advance(newest, whole.block.device_index, whole.block.time_ms)
+            work.keep_raw(np.unique(whole.message[doubtful]).tolist())
+        self._newest[site, family] = newest
+        if self._since is not None:
+            for part in parts:
+                advance(self._since[site, family], part.block.device_index, part.block.time_ms)
+        return parts
 
 
 @dataclass(slots=True)
 class _Work:
-    origin: str = ""
-    correction: bool = False
-    gathered: dict[tuple[str, str, int], _Gathered] = field(default_factory=dict)
-    hours: dict[tuple[str, int], dict[str, int]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(int))
-    )
-    quarantined: list[QuarantineEntry] = field(default_factory=list)
-    rejected: list[RejectedEntry] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
-    last_message_ms: dict[str, int] = field(default_factory=dict)
+    """What becomes of one batch."""
 
-    def count(self, site: str, received_ms: int, **counts: int) -> None:
-        hour = self.hours[(site, received_ms - received_ms % HOUR_MS)]
+    messages: Sequence[RawMessage]
+    known: Container[str]
+    sites: list[str] = field(init=False)
+    received_ms: Ints = field(init=False)
+    refusals: list[Refusal] = field(default_factory=list)
+    ignored: dict[str, int] = field(default_factory=dict)
+    blocks: list[CommitBlock] = field(default_factory=list)
+    raw: dict[int, tuple[str, bytes, int]] = field(default_factory=dict)
+    counts: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sites = [""] * len(self.messages)
+        self.received_ms = np.array([message.received_ms for message in self.messages], np.int64)
+
+    def refuse(self, index: int, reason: str, detail: str) -> None:
+        """Refuse a whole message; it counts as one reading."""
+        self.refusals.append(Refusal(index, reason, detail))
+
+    def count(self, site: str, hour_ms: int, **counts: int) -> None:
+        hour = self.counts.setdefault((site, hour_ms), {})
         for name, count in counts.items():
-            hour[name] += count
+            hour[name] = hour.get(name, 0) + count
 
-    def add(
-        self, topic: NativeTopic, received_ms: int, chunk: NormalisedChunk, numbers: Any
-    ) -> None:
-        key = (topic.site, topic.family, received_ms - received_ms % HOUR_MS)
-        gathered = self.gathered.setdefault(key, _Gathered())
-        gathered.parts.append((chunk, numbers))
-        gathered.received_ms = max(gathered.received_ms, received_ms)
+    def keep_raw(self, indices: Iterable[int]) -> None:
+        for index in indices:
+            message = self.messages[index]
+            self.raw[index] = (message.topic, message.payload, message.received_ms)
 
-    def quarantine(self, message: RawMessage, site: str, refusals: Refusals) -> None:
-        for reason, rows in refusals.by_reason.items():
-            if REASONS[reason].verdict == REJECTED:
-                self.reject(message, site, reason, refusals.details[reason], len(rows))
-                continue
-            self.count(site, message.received_ms, quarantined=len(rows))
-            self.quarantined.append(
-                QuarantineEntry(
-                    "",
-                    message.received_ms,
-                    site,
-                    message.topic,
-                    reason,
-                    refusals.details[reason],
-                    len(rows),
-                    tuple(sorted(rows)),
-                    message.payload,
+    def merged_refusals(self) -> list[Refusal]:
+        """One refusal for all readings of a message that were refused for one reason."""
+        merged: dict[tuple[int, str], Refusal] = {}
+        for refusal in self.refusals:
+            key = (refusal.message, refusal.reason)
+            other = merged.get(key)
+            if other is not None:
+                rows = tuple(sorted(other.rows + refusal.rows))
+                merged[key] = Refusal(*key, other.detail, other.count + refusal.count, rows)
+            else:
+                merged[key] = refusal
+        return [merged[key] for key in sorted(merged, key=lambda key: key[0])]
+
+    def commit(self) -> Commit:
+        commit = Commit(self.blocks, raw=self.raw, ignored=dict(self.ignored))
+        for refusal in self.merged_refusals():
+            message = self.messages[refusal.message]
+            site = self.sites[refusal.message]
+            rejected = REASONS[refusal.reason].verdict == REJECTED
+            hour_ms = message.received_ms - message.received_ms % HOUR_MS
+            self.count(site, hour_ms, **{"rejected" if rejected else "quarantined": refusal.count})
+            told = (message.received_ms, site, message.topic, refusal.reason, refusal.detail)
+            if rejected:
+                digest = hashlib.sha256(message.payload).hexdigest()
+                head = message.payload[:_HEAD_BYTES]
+                commit.rejected.append(RejectedEntry(*told, refusal.count, digest, head))
+            else:
+                commit.quarantined.append(
+                    QuarantineEntry("", *told, refusal.count, refusal.rows, message.payload)
                 )
-            )
-
-    def reject(self, message: RawMessage, site: str, reason: str, detail: str, count: int) -> None:
-        self.count(site, message.received_ms, rejected=count)
-        digest = hashlib.sha256(message.payload).hexdigest()
-        head = message.payload[:_HEAD]
-        self.rejected.append(
-            RejectedEntry(
-                message.received_ms, site, message.topic, reason, detail, count, digest, head
-            )
-        )
-
-    def refuse_message(
-        self, message: RawMessage, site: str, refusal: RefusedReadingError, *, count: int = 1
-    ) -> None:
-        """A message refused as a whole: it counts as one reading unless its readings are known."""
-        if REASONS[refusal.reason].verdict == REJECTED:
-            self.count(site, message.received_ms, received=count)
-            self.reject(message, site, refusal.reason, refusal.detail, count)
-            return
-        self.count(site, message.received_ms, received=count, quarantined=count)
-        self.quarantined.append(
-            QuarantineEntry(
-                "",
-                message.received_ms,
-                site,
-                message.topic,
-                refusal.reason,
-                refusal.detail,
-                count,
-                (),
-                message.payload,
-            )
-        )
+        for (site, hour_ms), counts in self.counts.items():
+            received = sum(counts.get(n, 0) for n in ("spooled", "quarantined", "rejected"))
+            hour = LedgerHour(site, hour_ms, LedgerCounts(received=received, **counts))
+            commit.hours.append(hour)
+        last = {site: m.received_ms for site, m in zip(self.sites, self.messages, strict=True)}
+        commit.last_message_ms = {site: ms for site, ms in last.items() if site in self.known}
+        return commit
 
 
-def _merge(
-    site: str, family: str, gathered: _Gathered, origin: str, correction: bool
-) -> CommitBlock:
-    if len(gathered.parts) == 1:
-        chunk, numbers = gathered.parts[0]
-        row = chunk.rows.astype(np.int32)
-        return CommitBlock(chunk.block, gathered.received_ms, numbers, row, origin, correction)
-    devices: dict[str, int] = {}
-    names = {name for chunk, _ in gathered.parts for name in chunk.block.values}
-    total = sum(len(chunk.block) for chunk, _ in gathered.parts)
-    index = np.empty(total, dtype=np.int32)
-    values = {name: np.full(total, np.nan) for name in sorted(names)}
-    offset = 0
-    for chunk, _ in gathered.parts:
-        block = chunk.block
-        span = slice(offset, offset + len(block))
-        table = np.array(
-            [devices.setdefault(name, len(devices)) for name in block.devices], dtype=np.int32
-        )
-        index[span] = table[block.device_index]
-        for name, column in block.values.items():
-            values[name][span] = column
-        offset += len(block)
-    parts = [chunk.block for chunk, _ in gathered.parts]
-    merged = ReadingBlock(
-        site=site,
-        family=family,
-        devices=tuple(devices),
-        device_index=index,
-        time_ms=np.concatenate([block.time_ms for block in parts]),
-        quality=np.concatenate([block.quality for block in parts]),
-        values=values,
+def _merge(parts: list[NormalisedBlock]) -> NormalisedBlock:
+    """One block of all, sorted by message and row."""
+    names = sorted({name for part in parts for name in part.block.values})
+    message = np.concatenate([part.message for part in parts])
+    row = np.concatenate([part.row for part in parts])
+    order = np.lexsort((row, message))
+    values = {
+        name: np.concatenate(
+            [
+                part.block.values[name] if name in part.block.values else np.full(len(part), np.nan)
+                for part in parts
+            ]
+        )[order]
+        for name in names
+    }
+    first = parts[0].block
+    block = ReadingBlock(
+        first.site,
+        first.family,
+        first.devices,
+        np.concatenate([part.block.device_index for part in parts])[order],
+        np.concatenate([part.block.time_ms for part in parts])[order],
+        np.concatenate([part.block.quality for part in parts])[order],
+        values,
     )
-    return CommitBlock(
-        merged,
-        gathered.received_ms,
-        np.concatenate([numbers for _, numbers in gathered.parts]),
-        np.concatenate([chunk.rows for chunk, _ in gathered.parts]).astype(np.int32),
-        origin,
-        correction,
+    return NormalisedBlock(parts[0].table, block, message[order], row[order])
+
+
+def _narrow(block: ReadingBlock) -> ReadingBlock:
+    """The block with a table of its own devices, where it has few of many."""
+    if len(block.devices) <= 2 * len(block):
+        return block
+    used, index = np.unique(block.device_index, return_inverse=True)
+    return ReadingBlock(
+        block.site,
+        block.family,
+        tuple(block.devices[position] for position in used.tolist()),
+        index.astype(np.int32),
+        block.time_ms,
+        block.quality,
+        block.values,
     )

@@ -8,9 +8,7 @@ from pathlib import Path
 from core.ledger import LedgerCounts, LedgerHour
 from core.periods import Period
 from core.ports import IngestRecords
-from ingest.spool import read_pending_ledger
-
-_TRIES = 50
+from ingest.spool_files import book_of, read_spool_ledger, spool_paths
 
 
 def read_ledger(
@@ -18,27 +16,25 @@ def read_ledger(
 ) -> list[LedgerHour]:
     """Hours of receipt of a site, balanced at all times, from any process.
 
-    One snapshot of the records says which commits are booked; of the spool only commits above those
-    are counted. If commits were booked and forgotten between the two reads there is a gap in the
-    numbers, and both are read again.
+    The spool is read before the records. A commit leaves the spool only after it is booked, so what
+    is in neither reading does not exist; what is in both has a number that the records have booked,
+    and is not counted twice. So the answer is one moment, without a lock between the two.
+
+    Raises:
+        StoreError: The records do not answer.
     """
-    partitions = sorted(spool_dir.glob("partition-*.sqlite")) if spool_dir.is_dir() else []
-    booked: list[LedgerHour] = []
-    waiting: list[LedgerHour] = []
-    for _ in range(_TRIES):
-        applied, booked = records.read_ledger_snapshot(site, period)
-        waiting = []
-        whole = True
-        for path in partitions:
-            number = int(path.stem.partition("-")[2])
-            above = applied.get(number, 0)
-            least, hours = read_pending_ledger(path, above, site, period.start_ms, period.end_ms)
-            waiting.extend(hours)
-            if least is not None and least > above + 1:
-                whole = False
-        if whole:
-            break
+    waiting = {
+        number: read_spool_ledger(path, site, period.start_ms, period.end_ms)
+        for number, path in spool_paths(spool_dir)
+    }
+    booked_until, booked = records.read_ledger_snapshot(site, period)
     sums: dict[int, LedgerCounts] = defaultdict(LedgerCounts)
-    for hour in [*booked, *waiting]:
-        sums[hour.hour_ms] = sums[hour.hour_ms] + hour.counts
+    for hour in booked:
+        sums[hour.hour_ms] += hour.counts
+    for partition, commits in waiting.items():
+        for commit in commits:
+            booked_number = booked_until.get(book_of(partition, commit.kind), 0)
+            if commit.set_aside or commit.number > booked_number:
+                for hour in commit.hours:
+                    sums[hour.hour_ms] += hour.counts
     return [LedgerHour(site, hour_ms, sums[hour_ms]) for hour_ms in sorted(sums)]

@@ -1,95 +1,159 @@
-"""What passes between the steps of the ingester."""
+"""What travels between the steps of receiving: raw messages, decoded columns, refusals."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
+import msgspec
 import numpy as np
 
-from core.samples import Codes, Floats, Ints
+from core.intervals import Counts
+from core.samples import Floats, Ints
+
+Unit: TypeAlias = str
+Units: TypeAlias = tuple[Unit, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RawMessage:
-    """A message as the broker delivered it.
+class RawMessage(msgspec.Struct, frozen=True, gc=False):
+    """One PUBLISH as it came.
 
     Attributes:
-        received_ms: UTC epoch milliseconds at which the network thread took it.
-        mid: MQTT packet id, to be acknowledged.
-        generation: Number of the connection that delivered it; an acknowledgement on another
-            connection would acknowledge another message.
+        topic: The topic; bytes that are no UTF-8 are shown as backslash escapes.
+        received_ms: When it was read from the socket, UTC epoch milliseconds.
+        mid: Packet id of its acknowledgement; 0 where none is due.
+        generation: The connection that it came on; an acknowledgement is worth nothing on another.
     """
 
     topic: str
     payload: bytes
     received_ms: int
     mid: int = 0
-    qos: int = 1
     generation: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DecodedChunk:
-    """Readings of one message that carry the same metrics and units, in columns, unit as sent.
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Readings of one message that were refused for one reason.
 
     Attributes:
-        rows: (n,) positions inside the message.
-        devices: Device names as sent, one a row; None where the topic names the device.
-        time_ms: (n,) UTC epoch milliseconds.
-        quality: (n,) quality codes.
-        units: Declared units, metric -> spelling.
-        values: Metric -> (n,) values as sent; NaN only where a column message had null.
+        message: Position of the message in its batch.
+        reason: A code of `core.reasons.REASONS`.
+        detail: What was found, one line for a person.
+        count: Readings that this stands for.
+        rows: Their positions inside the message; empty when the whole message is meant.
     """
 
-    rows: Ints
-    devices: list[str] | None
-    time_ms: Ints
-    quality: Codes
-    units: Mapping[str, str]
-    values: Mapping[str, Floats]
+    message: int
+    reason: str
+    detail: str
+    count: int = 1
+    rows: tuple[int, ...] = ()
+
+
+def more(detail: str, count: int) -> str:
+    """The detail of the first of so many."""
+    return detail if count == 1 else f"{detail} (and {count - 1} more)"
 
 
 @dataclass(slots=True)
-class Refusals:
-    """Refused rows of one message: (reason, detail) -> positions."""
+class Columns:
+    """Readings that share site, family, names of metrics and units, as sent; rows are readings.
 
-    by_reason: dict[str, list[int]] = field(default_factory=dict)
-    details: dict[str, str] = field(default_factory=dict)
+    A list grows with each message; the arrays are made once per batch.
 
-    def add(self, row: int, reason: str, detail: str) -> None:
-        """Refuse one row; the first detail of a reason is kept for people."""
-        self.by_reason.setdefault(reason, []).append(row)
-        self.details.setdefault(reason, detail)
+    Attributes:
+        metrics: Names of the metrics.
+        units: Unit as declared, or empty for the catalogue's own, for each metric.
+        devices: (n,) names.
+        times: (n,) epoch milliseconds.
+        values: One list of (n,) floats for each metric; NaN where the reading lacks it.
+        quality: (n,) codes, or None as long as every reading is good.
+        spans: (message, first row, number of rows) of consecutive readings of one message.
+    """
 
-    def add_rows(self, rows: Ints, reason: str, detail: str) -> None:
-        """Refuse many rows for one reason."""
-        if len(rows):
-            self.by_reason.setdefault(reason, []).extend(int(row) for row in rows)
-            self.details.setdefault(reason, detail)
+    site: str
+    family: str
+    metrics: tuple[str, ...]
+    units: Units
+    devices: list[str] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    values: list[list[float]] = field(default_factory=list)
+    quality: list[int] | None = None
+    spans: list[tuple[int, int, int]] = field(default_factory=list)
 
-    @property
-    def count(self) -> int:
-        """Refused rows."""
-        return sum(len(rows) for rows in self.by_reason.values())
+    def __post_init__(self) -> None:
+        self.values = [[] for _ in self.metrics]
+
+    def __len__(self) -> int:
+        return len(self.devices)
+
+    def extend(
+        self,
+        message: int,
+        first_row: int,
+        devices: Sequence[str],
+        times: Sequence[int] | Ints,
+        values: Sequence[Sequence[float] | Floats],
+        quality: Sequence[int] = (),
+    ) -> None:
+        """Add consecutive readings of one message."""
+        if self.quality is None and quality:
+            self.quality = [0] * len(self.devices)
+        self.devices.extend(devices)
+        self.times.extend(times)
+        for column, added in zip(self.values, values, strict=True):
+            column.extend(added)
+        if self.quality is not None:
+            self.quality.extend(quality or [0] * len(devices))
+        self.spans.append((message, first_row, len(devices)))
+
+    def extend_singles(
+        self,
+        messages: Sequence[int],
+        devices: Sequence[str],
+        times: Sequence[int],
+        values: Sequence[Sequence[float]],
+        quality: Sequence[int] = (),
+    ) -> None:
+        """Add readings that came one in a message."""
+        self.extend(0, 0, devices, times, values, quality)
+        self.spans.pop()
+        self.spans.extend([(message, 0, 1) for message in messages])
+
+    def positions(self) -> tuple[Counts, Counts]:
+        """Message and row inside it for each reading, two (n,) int32 arrays."""
+        spans = np.array(self.spans, np.int64).reshape(-1, 3)
+        counts = spans[:, 2]
+        message = np.repeat(spans[:, 0], counts)
+        ends = np.cumsum(counts)
+        row = np.arange(len(message)) + np.repeat(spans[:, 1] - (ends - counts), counts)
+        return message.astype(np.int32), row.astype(np.int32)
+
+
+ColumnsKey: TypeAlias = tuple[str, str, tuple[str, ...], Units]
 
 
 @dataclass(slots=True)
-class DecodedMessage:
-    """A decoded payload: chunks of good rows, refused rows, and names that nobody knows.
+class Decoded:
+    """What a batch of messages came to before the registry was asked.
 
     Attributes:
-        count: Readings that the message holds, good and refused.
+        columns: Readings by site, family, metrics and units.
+        refusals: What could not be read.
+        ignored: Names of ignored members and how often each was seen.
     """
 
-    count: int
-    chunks: list[DecodedChunk] = field(default_factory=list)
-    refusals: Refusals = field(default_factory=Refusals)
+    columns: dict[ColumnsKey, Columns] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
-    sites: set[str] = field(default_factory=set)
 
-
-def zeros(length: int) -> Codes:
-    """Quality codes of readings that say nothing: good."""
-    return np.zeros(length, dtype=np.int8)
+    def of(self, site: str, family: str, metrics: tuple[str, ...], units: Units) -> Columns:
+        """The columns of this kind, made where they are new."""
+        key = (site, family, metrics, units)
+        columns = self.columns.get(key)
+        if columns is None:
+            columns = self.columns[key] = Columns(site, family, metrics, units)
+        return columns

@@ -6,224 +6,221 @@ unit, range, time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.metrics import CATALOGUE, Metric
-from core.samples import Floats, Ints, ReadingBlock
-from core.sites import Device, Site
-from core.units import UNITS, conversion
-from ingest.messages import DecodedChunk, Refusals
+from core.intervals import Counts
+from core.periods import format_time
+from core.samples import Codes, Floats, Ints, ReadingBlock
+from core.units import conversion
+from ingest.families import FamilyTable, SiteTables
+from ingest.limits import IngestLimits
+from ingest.messages import Columns, Refusal, more
 
-FUTURE_MS = 5 * 60 * 1000
-DAY_MS = 86_400_000
-_SCALED_DIMENSIONS = frozenset({"power", "energy", "volume", "flow"})
+_Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NormalisedChunk:
-    """Good readings of one chunk with their positions inside the message."""
+class NormalisedBlock:
+    """Good readings of one site and family.
 
+    Attributes:
+        table: The family's devices; the block's device table.
+        message: (n,) int32, position of the message in its batch.
+        row: (n,) int32, position of the reading inside its message.
+    """
+
+    table: FamilyTable
     block: ReadingBlock
-    rows: Ints
+    message: Counts
+    row: Counts
 
+    def __len__(self) -> int:
+        return len(self.message)
 
-class Normaliser:
-    """Judges and converts the readings of one site; holds look-up tables of its registry entry."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._ids = tuple(site.devices)
-        self._index = {device_id: number for number, device_id in enumerate(self._ids)}
-        self._devices: tuple[Device, ...] = tuple(site.devices.values())
-        self._metrics = [device.metrics() for device in self._devices]
-        self._families = [device.family for device in self._devices]
-        self._scaled = [
-            any(state.multiplier != 1.0 for state in device.states) for device in self._devices
-        ]
-        self._late_ms = site.late_window_days * DAY_MS
-
-    def normalise(
-        self,
-        chunk: DecodedChunk,
-        *,
-        family: str,
-        topic_device: str,
-        received_ms: int,
-        refusals: Refusals,
-    ) -> NormalisedChunk | None:
-        """Judge one chunk.
-
-        Args:
-            family: The topic's family.
-            topic_device: The topic's device; empty on a gateway topic.
-            received_ms: Time of receipt, against which the time window is judged.
-            refusals: Refused rows are added here.
-
-        Returns:
-            The good readings, or None when there is none.
-        """
-        good = np.ones(len(chunk.rows), dtype=bool)
-        index = self._device_index(chunk, family, topic_device, refusals, good)
-        values = self._values(chunk, family, index, refusals, good)
-        self._check_time(chunk, received_ms, refusals, good)
-        if not good.any():
-            return None
-        kept = np.flatnonzero(good)
-        kept_index = index[kept]
-        used, positions = np.unique(kept_index, return_inverse=True)
-        kept_values = {name: column[kept] for name, column in values.items()}
-        self._multiply(used, kept_index, chunk.time_ms[kept], family, kept_values)
-        block = ReadingBlock(
-            site=self._site.id,
-            family=family,
-            devices=tuple(self._ids[number] for number in used),
-            device_index=positions.astype(np.int32),
-            time_ms=chunk.time_ms[kept],
-            quality=chunk.quality[kept],
-            values=kept_values,
+    def take(self, rows: _Rows | NDArray[np.bool_]) -> NormalisedBlock:
+        """Only these rows."""
+        return NormalisedBlock(
+            self.table, self.block.take(rows), self.message[rows], self.row[rows]
         )
-        return NormalisedChunk(block, chunk.rows[kept])
 
-    def _device_index(
-        self,
-        chunk: DecodedChunk,
-        family: str,
-        topic_device: str,
-        refusals: Refusals,
-        good: NDArray[np.bool_],
-    ) -> NDArray[np.int64]:
-        names = chunk.devices if chunk.devices is not None else [topic_device] * len(chunk.rows)
-        if chunk.devices is not None and topic_device:
-            for position, name in enumerate(names):
-                if name != topic_device:
-                    detail = f"{name!r} on the topic of {topic_device!r}"
-                    _refuse(position, chunk, "device_mismatch", detail, refusals, good)
-        lookup = self._index
-        index = np.fromiter((lookup.get(name, -1) for name in names), np.int64, len(names))
-        for position in np.flatnonzero((index < 0) & good).tolist():
-            detail = f"{names[position]!r} is not declared in the site file of {self._site.id}"
-            _refuse(position, chunk, "unknown_device", detail, refusals, good)
-        for number in np.unique(index[good]).tolist():
-            if self._families[number] != family:
-                rows = np.flatnonzero((index == number) & good)
-                detail = f"{self._ids[number]} is of {self._families[number]}, not {family}"
-                refusals.add_rows(chunk.rows[rows], "family_mismatch", detail)
-                good[rows] = False
-        return index
 
-    def _values(
-        self,
-        chunk: DecodedChunk,
-        family: str,
-        index: NDArray[np.int64],
-        refusals: Refusals,
-        good: NDArray[np.bool_],
-    ) -> dict[str, Floats]:
-        values: dict[str, Floats] = {}
-        for name, sent in chunk.values.items():
-            present = ~np.isnan(sent)
-            metric = CATALOGUE.get((family, name))
-            undeclared = [
-                number
-                for number in np.unique(index[good & present])
-                if metric is None or name not in self._metrics[number]
-            ]
-            for number in undeclared:
-                rows = np.flatnonzero((index == number) & good & present)
-                detail = f"{name!r} is not declared for {self._ids[number]}"
-                refusals.add_rows(chunk.rows[rows], "unknown_metric", detail)
-                good[rows] = False
-            if metric is None:
-                continue
-            values[name] = self._convert(chunk, metric, sent, present, refusals, good)
-        return values
+class _Judgement:
+    """Which rows still stand, and why the others do not."""
 
-    def _convert(
-        self,
-        chunk: DecodedChunk,
-        metric: Metric,
-        sent: Floats,
-        present: NDArray[np.bool_],
-        refusals: Refusals,
-        good: NDArray[np.bool_],
-    ) -> Floats:
-        unit = chunk.units.get(metric.name)
-        converted = sent
-        if unit is not None and unit != metric.unit:
-            try:
-                scale, offset = conversion(unit, metric.unit)
-            except (KeyError, ValueError):
-                rows = np.flatnonzero(good & present)
-                detail = f"{unit[:64]!r} is no unit of {metric.name} [{metric.unit}]"
-                refusals.add_rows(chunk.rows[rows], "unknown_unit", detail)
-                good[rows] = False
-                return sent
-            converted = sent * scale + offset
-        outside = good & present & ~((converted >= metric.low) & (converted <= metric.high))
-        if outside.any():
-            rows = np.flatnonzero(outside)
-            worst = float(converted[rows[0]])
-            span = f"{metric.low:g} … {metric.high:g}"
-            detail = f"{metric.name} {worst:g} {metric.unit} lies outside {span}"
-            refusals.add_rows(chunk.rows[rows], "out_of_range", detail)
-            good[rows] = False
-        return converted
+    def __init__(self, columns: Columns, message: Counts, row: Counts) -> None:
+        self.columns = columns
+        self.message, self.row = message, row
+        self.good = np.ones(len(columns), np.bool_)
+        self.refusals: list[Refusal] = []
 
-    def _check_time(
-        self,
-        chunk: DecodedChunk,
-        received_ms: int,
-        refusals: Refusals,
-        good: NDArray[np.bool_],
-    ) -> None:
-        ahead = good & (chunk.time_ms > received_ms + FUTURE_MS)
-        if ahead.any():
-            rows = np.flatnonzero(ahead)
-            seconds = (int(chunk.time_ms[rows[0]]) - received_ms) / 1000
-            detail = f"{seconds:.0f} s ahead of the server, at most {FUTURE_MS // 1000} s"
-            refusals.add_rows(chunk.rows[rows], "time_in_future", detail)
-            good[rows] = False
-        if not self._late_ms:
+    def refuse(self, bad: NDArray[np.bool_], reason: str, detail: Callable[[int], str]) -> None:
+        """Refuse the rows of a mask that still stand; `detail` tells of one row."""
+        rows = np.flatnonzero(bad & self.good)
+        if not len(rows):
             return
-        old = good & (chunk.time_ms < received_ms - self._late_ms)
-        if old.any():
-            rows = np.flatnonzero(old)
-            days = (received_ms - int(chunk.time_ms[rows[0]])) / DAY_MS
-            detail = f"{days:.1f} days old, at most {self._site.late_window_days} days"
-            refusals.add_rows(chunk.rows[rows], "time_too_old", detail)
-            good[rows] = False
-
-    def _multiply(
-        self,
-        used: NDArray[np.int64],
-        index: NDArray[np.int64],
-        time_ms: Ints,
-        family: str,
-        values: dict[str, Floats],
-    ) -> None:
-        scaled = [number for number in used if self._scaled[number]]
-        if not scaled:
-            return
-        factors = np.ones(len(index))
-        for number in scaled:
-            for state in self._devices[number].states:
-                applies = (index == number) & (time_ms >= state.valid_from_ms)
-                factors[applies] = state.multiplier
-        for name, column in values.items():
-            if UNITS[CATALOGUE[(family, name)].unit].dimension in _SCALED_DIMENSIONS:
-                values[name] = column * factors
+        self.good[rows] = False
+        messages = self.message[rows]
+        # Rows of one message lie together.
+        for part in np.split(rows, np.flatnonzero(np.diff(messages)) + 1):
+            self.refusals.append(
+                Refusal(
+                    int(self.message[part[0]]),
+                    reason,
+                    more(detail(int(part[0])), len(part)),
+                    len(part),
+                    tuple(self.row[part].tolist()),
+                )
+            )
 
 
-def _refuse(
-    position: int,
-    chunk: DecodedChunk,
-    reason: str,
-    detail: str,
-    refusals: Refusals,
-    good: NDArray[np.bool_],
+def normalise(
+    columns: Columns, tables: SiteTables, received_ms: Ints, limits: IngestLimits
+) -> tuple[NormalisedBlock | None, list[Refusal]]:
+    """Judge and convert readings of one kind.
+
+    Args:
+        received_ms: Receipt of each message of the batch, by position; the time window is judged
+            against it.
+
+    Returns:
+        The good readings (None without one), and the refused ones.
+    """
+    message, row = columns.positions()
+    judgement = _Judgement(columns, message, row)
+    table = tables.families[columns.family]
+    index = _device_index(columns, tables, table, judgement)
+    if not judgement.good.any():
+        return None, judgement.refusals
+    time_ms = np.array(columns.times, np.int64)
+    factors = table.multipliers(index, time_ms)
+    values: dict[str, Floats] = {}
+    for position, name in enumerate(columns.metrics):
+        sent = np.array(columns.values[position], np.float64)
+        converted = _convert(name, columns.units[position], sent, index, table, factors, judgement)
+        if converted is not None:
+            values[name] = converted
+    _check_time(time_ms, received_ms[message], tables, limits, judgement)
+    quality: Codes = np.zeros(len(columns), np.int8)
+    if columns.quality:
+        quality = np.array(columns.quality, np.int8)
+    refusals = judgement.refusals
+    if not values or not judgement.good.any():
+        return None, refusals
+    block = ReadingBlock(
+        columns.site, columns.family, table.devices, index, time_ms, quality, values
+    )
+    normalised = NormalisedBlock(table, block, message, row)
+    return (normalised.take(judgement.good) if refusals else normalised), refusals
+
+
+def _device_index(
+    columns: Columns, tables: SiteTables, table: FamilyTable, judgement: _Judgement
+) -> Counts:
+    names = columns.devices
+    lookup = table.index
+    index = np.array([lookup.get(name, -1) for name in names], np.int32)
+    if (index < 0).any():
+        missing = index < 0
+        site = tables.site.id
+        elsewhere = np.array([name in tables.family_of for name in names], np.bool_)
+        judgement.refuse(
+            missing & ~elsewhere,
+            "unknown_device",
+            lambda row: f"{names[row][:64]!a} is not declared in the site file of {site}",
+        )
+        judgement.refuse(
+            missing,
+            "family_mismatch",
+            lambda row: f"{names[row]} is of {tables.family_of[names[row]]}, not {columns.family}",
+        )
+    return index
+
+
+def _convert(
+    name: str,
+    unit: str,
+    sent: Floats,
+    index: Counts,
+    table: FamilyTable,
+    factors: Floats | None,
+    judgement: _Judgement,
+) -> Floats | None:
+    """Values in the catalogue's unit, after the checks of metric, unit and range."""
+    metric = table.metric(name)
+    devices = judgement.columns.devices
+    if metric is None or not table.declares(name)[index].all():
+        declared = (
+            table.declares(name)[index] if metric is not None else np.zeros(len(index), np.bool_)
+        )
+        judgement.refuse(
+            ~declared & ~np.isnan(sent),
+            "unknown_metric",
+            lambda row: f"{name!a} is not declared for {devices[row]}",
+        )
+        if metric is None:
+            return None
+    converted = sent
+    if unit and unit != metric.unit:
+        try:
+            scale, offset = conversion(unit, metric.unit)
+        except (KeyError, ValueError):
+            judgement.refuse(
+                ~np.isnan(sent),
+                "unknown_unit",
+                lambda row: f"{unit[:32]!a} is no unit of {metric.name} [{metric.unit}]",
+            )
+            return sent
+        converted = converted * scale + offset
+    if factors is not None and table.is_scaled(name):
+        converted = converted * factors
+    # Compared this way round NaN, the absent value, is not outside.
+    outside = (converted < metric.low) | (converted > metric.high)
+    if outside.any():
+        judgement.refuse(
+            outside,
+            "out_of_range",
+            lambda row: (
+                f"{name} = {float(converted[row])!r} {metric.unit}, "
+                f"plausible are {metric.low:g} to {metric.high:g}"
+            ),
+        )
+    return converted
+
+
+def _check_time(
+    time_ms: Ints,
+    received_ms: Ints,
+    tables: SiteTables,
+    limits: IngestLimits,
+    judgement: _Judgement,
 ) -> None:
-    refusals.add(int(chunk.rows[position]), reason, detail)
-    good[position] = False
+    lateness = received_ms - time_ms
+    if (lateness < -limits.future_ms).any():
+        judgement.refuse(
+            lateness < -limits.future_ms,
+            "time_in_future",
+            lambda row: f"{-int(lateness[row]) / 1000:.0f} s ahead of the server",
+        )
+    days = tables.site.late_window_days
+    old = (lateness > tables.late_ms) if tables.late_ms else (time_ms < 0)
+    if old.any():
+        judgement.refuse(
+            old,
+            "time_too_old",
+            lambda row: (
+                f"{_shown(int(time_ms[row]))} is more than {days} days ago"
+                if tables.late_ms
+                else f"{_shown(int(time_ms[row]))} is before 1970"
+            ),
+        )
+
+
+def _shown(time_ms: int) -> str:
+    try:
+        return format_time(time_ms)
+    except (OverflowError, ValueError):
+        return f"{time_ms} ms"

@@ -11,11 +11,11 @@ import logging
 from collections.abc import Callable
 
 from core.clock import Clock
-from core.errors import NotFoundError, RefusedReadingError
+from core.errors import NotFoundError
 from core.ledger import QuarantineEntry, QuarantineRequest
 from core.ports import IngestRecords
 from ingest.commits import Commit
-from ingest.messages import Refusals
+from ingest.messages import Refusal
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class QuarantineWork:
         clock: Clock,
         *,
         owns: Callable[[str], bool],
-        take_again: Callable[[QuarantineEntry, bool], tuple[Commit, Refusals]],
+        take_again: Callable[[QuarantineEntry, bool], tuple[Commit, list[Refusal]]],
         append: Callable[[Commit], int],
         settle: Callable[[int], bool],
     ) -> None:
@@ -78,18 +78,14 @@ class QuarantineWork:
                 entry.id, by=request.requested_by, note=request.note, now=self._clock.now()
             )
             return "discarded"
-        try:
-            commit, refusals = self._take_again(entry, request.as_correction)
-        except RefusedReadingError as refusal:
-            return f"still refused: {refusal.reason} ({refusal.detail})"
-        if refusals.count:
-            reason = next(iter(refusals.by_reason))
-            return f"still refused: {reason} ({refusals.details[reason]})"
+        commit, refusals = self._take_again(entry, request.as_correction)
+        again = ", ".join(f"{refusal.reason} ({refusal.detail})" for refusal in refusals)
         if not commit.blocks:
-            return "holds no reading"
+            return f"still refused: {again}" if again else "holds no reading"
         if not self._settle(self._append(commit)):
             return "accepted; it will be stored when the store is there again"
         after = self._entry(entry.id)
-        if after is not None and after.state == "open":
-            return "still refused: conflicting_value (replay it as a correction to replace it)"
-        return "replayed"
+        if after is None or after.state != "open":
+            return "replayed"
+        conflict = "conflicting_value (replay it as a correction to replace what is held)"
+        return f"still refused: {again or conflict}, {after.count} of {entry.count} readings"

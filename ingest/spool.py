@@ -7,29 +7,45 @@ acknowledged. A row leaves only after its readings are in the store and its coun
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError, Problem, SpoolFullError
-from core.ledger import LedgerCounts, LedgerHour
 from ingest.commits import Commit, pack_commit, unpack_commit
+from ingest.limits import MIB
+from ingest.spool_files import (
+    READINGS,
+    REFUSALS,
+    SCHEMA,
+    TABLES,
+    digest_of,
+    pack_verdicts,
+    parse_ledger,
+    render_ledger,
+    spool_path,
+    unpack_verdicts,
+)
+from ingest.spool_salvage import rescue
 
 _LOG = logging.getLogger(__name__)
-_SCHEMA = 1
-_COUNTS = ("received", "quarantined", "rejected", "spooled", "late")
-
-
-def spool_path(folder: Path, partition: int) -> Path:
-    """File of one partition's spool."""
-    return folder / f"partition-{partition}.sqlite"
+# What is left free where little is there at all.
+_LEAST_RESERVE = MIB // 2
+_SHRINK_PAGES = 4_096
+# A larger number of a schema is damage.
+_ANY_SCHEMA = 1_000
+_INSERT = (
+    "INSERT INTO commits (number, kind, readings, received_ms, ledger, digest, packed) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_SELECT = "SELECT kind, received_ms, ledger, digest, verdicts, packed FROM commits WHERE number = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,227 +64,352 @@ class SpooledCommit:
 class Spool:
     """One partition's spool; this process is its only writer. Thread-safe.
 
+    Args:
+        max_bytes: Largest sum of packed commits; 0 = only the disk bounds it.
+        reserve_bytes: Free space left on the disk, at most a sixteenth of it: without room the
+            spool could not even be emptied.
+        max_pages: Largest file in pages; for tests.
+
     Raises:
         ConfigurationError: Another process holds it, or its schema is newer.
     """
 
-    def __init__(self, folder: Path, partition: int, *, max_pages: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        partition: int,
+        *,
+        max_bytes: int = 0,
+        reserve_bytes: int = 64 * MIB,
+        max_pages: int = 0,
+        clock: Clock | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = spool_path(folder, partition)
         self.partition = partition
+        self._clock = clock or SystemClock()
+        self._max_bytes = max_bytes
+        self._max_pages = max_pages
+        disk = os.statvfs(folder)
+        share = disk.f_blocks * disk.f_frsize // 16
+        self._reserve = min(reserve_bytes, max(_LEAST_RESERVE, share))
         self._lock_file = _hold(self.path.with_suffix(".lock"), self.path)
-        self._lock = threading.Lock()
-        self._connection = sqlite3.connect(
+        # One lock for the connection that writes, one for the forwarder's that reads.
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
+        try:
+            self._open()
+        except sqlite3.OperationalError as error:
+            self._lock_file.close()
+            hint = "free space, or make the folder and its files writable for this account"
+            raise ConfigurationError(
+                [Problem(str(self.path), "", f"cannot be opened: {error}", hint)]
+            ) from None
+        except BaseException:
+            self._lock_file.close()
+            raise
+
+    def _open(self) -> None:
+        try:
+            self._connect()
+        except sqlite3.DatabaseError as error:
+            if not self._is_damage(error):
+                raise
+            self._rescue(error)
+        _sync_folder(self.path.parent)
+
+    def _is_damage(self, error: sqlite3.DatabaseError) -> bool:
+        """Whether opening failed for what the file holds, not for the disk or its permissions."""
+        if not isinstance(error, sqlite3.OperationalError):
+            return True
+        elsewhere = any(word in str(error) for word in ("locked", "full", "disk I/O", "unable"))
+        # A damaged header may claim to be read-only or of an unknown format.
+        return not elsewhere and self.path.exists() and os.access(self.path, os.R_OK | os.W_OK)
+
+    def _connect(self) -> None:
+        self._writer = sqlite3.connect(
             self.path, timeout=30, isolation_level=None, check_same_thread=False
         )
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        if max_pages:
-            self._connection.execute(f"PRAGMA max_page_count={int(max_pages)}")
-        self._prepare()
-        _sync_folder(folder)
-
-    def _prepare(self) -> None:
-        found = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if found > _SCHEMA:
-            self.close()
-            hint = "start the version of greendc that wrote it, or a newer one"
-            problem = f"its schema {found} is newer than this program's {_SCHEMA}"
-            raise ConfigurationError([Problem(str(self.path), "", problem, hint)])
-        self._connection.executescript(
-            f"""
-            BEGIN IMMEDIATE;
-            CREATE TABLE IF NOT EXISTS commits (
-                number INTEGER PRIMARY KEY AUTOINCREMENT,
-                readings INTEGER NOT NULL,
-                received_ms INTEGER NOT NULL,
-                ledger TEXT NOT NULL,
-                packed BLOB NOT NULL,
-                digest BLOB NOT NULL,
-                verdicts BLOB
-            );
-            CREATE TABLE IF NOT EXISTS newest (
-                site TEXT NOT NULL, device TEXT NOT NULL, time_ms INTEGER NOT NULL,
-                PRIMARY KEY (site, device)
-            ) WITHOUT ROWID;
-            CREATE TABLE IF NOT EXISTS set_aside (
-                number INTEGER PRIMARY KEY, reason TEXT NOT NULL,
-                ledger TEXT, packed BLOB
-            );
-            PRAGMA user_version = {_SCHEMA};
-            COMMIT;
-            """
+        try:
+            self._prepare(self._writer)
+            # Every row is looked at once: a damaged tree shows itself here and not in the middle.
+            found = self._writer.execute(
+                "SELECT coalesce(sum(length(packed)), 0), max(number) FROM commits"
+            ).fetchone()
+            self._bytes = int(found[0])
+            sequence = self._writer.execute(
+                "SELECT max(seq) FROM sqlite_sequence WHERE name = 'commits'"
+            ).fetchone()[0]
+        except BaseException:
+            self._writer.close()
+            raise
+        # A spool that was lost and made anew goes on above every number it ever gave: numbers
+        # begin at the milliseconds since 1970, and there are fewer commits than milliseconds.
+        self._last = max(int(sequence or 0), int(found[1] or 0)) or self._clock.now_ms()
+        self._reader = sqlite3.connect(
+            self.path, timeout=30, isolation_level=None, check_same_thread=False
         )
+        self._reader.execute("PRAGMA query_only=ON")
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA journal_size_limit={64 * MIB}")
+        if self._max_pages:
+            connection.execute(f"PRAGMA max_page_count={int(self._max_pages)}")
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found == SCHEMA:
+            return
+        if not 0 <= found <= _ANY_SCHEMA:
+            raise sqlite3.DatabaseError(f"schema {found} cannot be")
+        if found > SCHEMA:
+            hint = "start the version of greendc that wrote it, or a newer one"
+            problem = f"its schema {found} is newer than this program's {SCHEMA}"
+            raise ConfigurationError([Problem(str(self.path), "", problem, hint)])
+        connection.executescript(f"BEGIN IMMEDIATE;{TABLES}COMMIT;")
+
+    def _rescue(self, error: sqlite3.DatabaseError) -> None:
+        """Begin a new file with every row of the damaged one that can still be read."""
+        _LOG.error("%s is damaged (%s): saving what can be read", self.path, error)
+        with suppress(AttributeError, sqlite3.Error):
+            self._writer.close()
+        with suppress(AttributeError, sqlite3.Error):
+            self._reader.close()
+        now_ms = self._clock.now_ms()
+        aside = self.path.with_name(f"damaged-{self.path.stem}-{now_ms}.sqlite")
+        for end in ("", "-wal", "-shm"):
+            old = Path(f"{self.path}{end}")
+            if old.exists():
+                old.rename(f"{aside}{end}")
+        self._connect()
+        saved, lost = rescue(aside, self._writer)
+        found = self._writer.execute("SELECT max(number) FROM commits").fetchone()[0]
+        self._last = max(self._last, int(found or 0), now_ms)
+        named = ", ".join(str(number) for number in lost[:50]) or "none by number"
+        _LOG.error("%s: %d commits saved; lost: %s; the file is kept as %s",
+                   self.path, saved, named, aside)  # fmt: skip
+
+    # ------------------------------------------------------------ receiving
 
     def append(self, commit: Commit, received_ms: int) -> int:
-        """Make a commit durable; returns its number.
+        """Make a commit durable; returns the number of its readings (of its refusals without any).
 
         Raises:
             SpoolFullError: There is no room on disk; nothing was kept, nothing may be acknowledged.
         """
-        packed = pack_commit(commit)
-        ledger = json.dumps(
-            [
-                [hour.site, hour.hour_ms, *[getattr(hour.counts, name) for name in _COUNTS]]
-                for hour in commit.hours
-            ]
-        )
-        digest = _digest(packed, ledger)
-        row = (commit.readings, received_ms, ledger, packed, digest)
-        with self._lock:
-            try:
-                cursor = self._connection.execute(
-                    "INSERT INTO commits (readings, received_ms, ledger, packed, digest) "
-                    "VALUES (?, ?, ?, ?, ?)",
-                    row,
-                )
-            except sqlite3.OperationalError as error:
-                # Full disk, I/O error, read-only: SQLite rolled back; the caller waits and retries.
-                raise SpoolFullError(
-                    f"{self.path}: {error}: free space on the disk; until then nothing is "
-                    "acknowledged"
-                ) from None
-            return int(cursor.lastrowid or 0)
+        parts = [
+            (kind, part, render_ledger(part.hours), pack_commit(part))
+            for kind, part in zip((READINGS, REFUSALS), commit.split(), strict=True)
+            if part is not None
+        ]
+        size = sum(len(packed) for *_, packed in parts)
+        self._check_room(size)
+        rows = []
+        try:
+            with self._writing:
+                with self._transaction():
+                    for number, (kind, part, ledger, packed) in enumerate(parts, self._last + 1):
+                        digest = digest_of(number, kind, received_ms, ledger, packed)
+                        rows.append(
+                            (number, kind, part.readings, received_ms, ledger, digest, packed)
+                        )
+                    self._writer.executemany(_INSERT, rows)
+                # Only now: a transaction that did not hold gives its numbers again.
+                self._last += len(rows)
+                self._bytes += size
+        except sqlite3.DatabaseError as error:
+            with self._reading, self._writing:
+                self._rescue(error)
+            raise SpoolFullError(f"{self.path} was damaged ({error}); trying again") from None
+        return rows[0][0] if rows else 0
 
-    def pending(self, *, readings: int, commits: int = 500) -> list[SpooledCommit]:
-        """The oldest commits, of at most so many readings together (one at least).
+    def _check_room(self, size: int) -> None:
+        if self._max_bytes and self._bytes + size > self._max_bytes:
+            raise SpoolFullError(
+                f"{self.path}: {self._bytes} bytes wait, {self._max_bytes} are allowed: bring the "
+                "store back or allow more; until then nothing is acknowledged"
+            )
+        disk = os.statvfs(self.path.parent)
+        if disk.f_bavail * disk.f_frsize - size < self._reserve:
+            raise SpoolFullError(
+                f"{self.path}: less than {self._reserve} bytes are free: free space on the disk; "
+                "until then nothing is acknowledged"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A write transaction; what SQLite cannot write is a full spool.
+
+        Full disk, I/O error, read-only: SQLite rolls back, and the caller waits and tries again.
+        """
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+            yield
+            self._writer.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            with suppress(sqlite3.Error):
+                self._writer.execute("ROLLBACK")
+            raise SpoolFullError(
+                f"{self.path}: {error}: free space on the disk; until then nothing is acknowledged"
+            ) from None
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._writer.execute("ROLLBACK")
+            raise
+
+    # ------------------------------------------------------------ forwarding
+
+    def pending(
+        self, *, kind: int = READINGS, readings: int, commits: int = 500
+    ) -> list[SpooledCommit]:
+        """The oldest commits of a kind, of at most so many readings together (one at least).
 
         A damaged row is set aside, named in the log, and the others are served.
         """
         chosen: list[SpooledCommit] = []
         total = 0
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT number, readings, ledger, packed, digest, verdicts FROM commits "
-                "ORDER BY number LIMIT ?",
-                (commits,),
-            )
-            damaged = []
-            for number, size, ledger, packed, digest, verdicts in rows:
+        with self._reading:
+            numbers = self._reader.execute(
+                "SELECT number, readings FROM commits WHERE kind = ? ORDER BY number LIMIT ?",
+                (kind, commits),
+            ).fetchall()
+            for number, size in numbers:
                 if chosen and total + size > readings:
                     break
                 try:
-                    if _digest(packed, ledger) != digest:
-                        raise ValueError("the checksum differs")
-                    commit = unpack_commit(packed, _parse_ledger(ledger))
-                    codes = _unpack_verdicts(verdicts, commit)
+                    chosen.append(self._read(number))
                 except (ValueError, TypeError) as error:
-                    damaged.append((number, str(error), ledger, packed))
+                    self._set_aside(number, str(error))
                     continue
-                chosen.append(SpooledCommit(number, commit, codes))
+                except sqlite3.OperationalError:
+                    raise
+                except sqlite3.DatabaseError as error:
+                    with self._writing:
+                        self._rescue(error)
+                    break
                 total += size
-            for number, reason, ledger, packed in damaged:
-                _LOG.error("%s: commit %d is damaged (%s) and set aside", self.path, number, reason)
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?)",
-                    (number, reason, ledger, packed),
-                )
-                self._connection.execute("DELETE FROM commits WHERE number = ?", (number,))
-                self._connection.execute("COMMIT")
         return chosen
 
+    def _read(self, number: int) -> SpooledCommit:
+        row = self._reader.execute(_SELECT, (number,)).fetchone()
+        kind, received_ms, ledger, digest, verdicts, packed = row
+        if digest_of(number, kind, received_ms, ledger, packed) != digest:
+            raise ValueError("the checksum differs")
+        commit = unpack_commit(packed, parse_ledger(ledger))
+        sizes = [len(part.block) for part in commit.blocks]
+        try:
+            codes = unpack_verdicts(verdicts, sizes)
+        except ValueError:
+            _LOG.error("%s: the verdicts of commit %d are damaged; judged again", self.path, number)
+            codes = None
+        return SpooledCommit(number, commit, codes)
+
+    def _set_aside(self, number: int, reason: str) -> None:
+        _LOG.error("%s: commit %d is damaged (%s) and set aside", self.path, number, reason)
+        with self._writing, self._transaction():
+            self._writer.execute(
+                "INSERT OR REPLACE INTO set_aside SELECT number, kind, readings, received_ms, "
+                "ledger, digest, ?, packed FROM commits WHERE number = ?",
+                (reason, number),
+            )
+            self._writer.execute("DELETE FROM commits WHERE number = ?", (number,))
+
     def classify(
-        self,
-        verdicts: Mapping[int, list[bytes]],
-        newest: Mapping[tuple[str, str], int],
+        self, verdicts: Mapping[int, Sequence[bytes]], newest: Mapping[tuple[str, str], int]
     ) -> None:
         """Keep the verdicts of commits and the newest time of devices, in one transaction."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._connection.executemany(
-                    "UPDATE commits SET verdicts = ? WHERE number = ?",
-                    [(b"".join(codes), number) for number, codes in verdicts.items()],
-                )
-                self._connection.executemany(
-                    "INSERT INTO newest VALUES (?, ?, ?) ON CONFLICT (site, device) "
-                    "DO UPDATE SET time_ms = max(time_ms, excluded.time_ms)",
-                    [(site, device, time_ms) for (site, device), time_ms in newest.items()],
-                )
-                self._connection.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                self._connection.execute("ROLLBACK")
-                raise SpoolFullError(f"{self.path}: {error}") from None
+        with self._writing, self._transaction():
+            self._writer.executemany(
+                "UPDATE commits SET verdicts = ? WHERE number = ?",
+                [(pack_verdicts(codes), number) for number, codes in verdicts.items()],
+            )
+            self._writer.executemany(
+                "INSERT INTO newest VALUES (?, ?, ?) ON CONFLICT (site, device) "
+                "DO UPDATE SET time_ms = max(time_ms, excluded.time_ms)",
+                [(site, device, time_ms) for (site, device), time_ms in newest.items()],
+            )
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Forget commits that are in the store and in the records."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany(
-                "DELETE FROM commits WHERE number = ?", [(number,) for number in numbers]
-            )
-            self._connection.execute("COMMIT")
+        with self._writing:
+            gone = 0
+            with self._transaction():
+                for number in numbers:
+                    found = self._writer.execute(
+                        "SELECT length(packed) FROM commits WHERE number = ?", (number,)
+                    ).fetchone()
+                    gone += found[0] if found else 0
+                    self._writer.execute("DELETE FROM commits WHERE number = ?", (number,))
+            self._bytes = max(0, self._bytes - gone)
+
+    def shrink(self) -> None:
+        """Give room back to the disk after a long outage of the store; cheap when there is none."""
+        with self._writing, suppress(sqlite3.OperationalError):
+            free = self._writer.execute("PRAGMA freelist_count").fetchone()[0]
+            if free > _SHRINK_PAGES:
+                self._writer.execute(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})").fetchall()
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def exchange_filters(self, filters: Sequence[str]) -> list[str]:
+        """Keep what the session subscribes to from now on; returns what it did before.
+
+        A session outlives the process: a filter that is no longer wanted has to be taken out of it.
+        """
+        with self._writing:
+            before = [row[0] for row in self._writer.execute("SELECT filter FROM filters")]
+            if set(before) != set(filters):
+                with self._transaction():
+                    # Old ones stay: whether the broker has heard of the change is not known.
+                    self._writer.executemany(
+                        "INSERT OR IGNORE INTO filters VALUES (?)", [(text,) for text in filters]
+                    )
+        return before
+
+    def begin_above(self, number: int) -> None:
+        """Give no number up to this one: the records have booked it already."""
+        with self._writing:
+            if number > self._last:
+                _LOG.error(
+                    "%s is older than the records (%d < %d); going on above", self.path,
+                    self._last, number,
+                )  # fmt: skip
+                self._last = number
+
+    # ------------------------------------------------------------ answers
+
+    @property
+    def last_number(self) -> int:
+        """The number that was given last."""
+        return self._last
 
     def newest(self) -> dict[tuple[str, str], int]:
-        """Newest stored time of every device that was ever forwarded from here."""
-        with self._lock:
-            rows = self._connection.execute("SELECT site, device, time_ms FROM newest").fetchall()
+        """A time of every device that was ever forwarded from here; none of its is newer."""
+        with self._reading:
+            rows = self._reader.execute("SELECT site, device, time_ms FROM newest").fetchall()
         return {(site, device): time_ms for site, device, time_ms in rows}
 
     def backlog(self) -> tuple[int, int | None]:
         """Readings that wait, and the receipt of the oldest commit."""
-        with self._lock:
-            row = self._connection.execute(
+        with self._reading:
+            row = self._reader.execute(
                 "SELECT coalesce(sum(readings), 0), min(received_ms) FROM commits"
             ).fetchone()
         return int(row[0]), row[1]
 
+    def set_aside(self) -> list[tuple[int, int, str]]:
+        """Number, readings and reason of damaged commits that wait for a person."""
+        with self._reading:
+            return self._reader.execute(
+                "SELECT number, readings, reason FROM set_aside ORDER BY number"
+            ).fetchall()
+
     def close(self) -> None:
         """Release the file and the lock."""
-        with self._lock:
-            self._connection.close()
+        with self._reading, self._writing:
+            self._reader.close()
+            self._writer.close()
         self._lock_file.close()
-
-
-def read_pending_ledger(
-    path: Path, above: int, site: str, start_ms: int, end_ms: int
-) -> tuple[int | None, list[LedgerHour]]:
-    """Ledger counts of commits above a number, from any process.
-
-    Returns:
-        The least commit number that waits above `above` (None without one), and the counts of the
-        site's hours that start in the span.
-    """
-    if not path.exists():
-        return None, []
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
-    try:
-        rows = connection.execute(
-            "SELECT number, ledger FROM commits WHERE number > ? ORDER BY number", (above,)
-        ).fetchall()
-    finally:
-        connection.close()
-    hours = [
-        hour
-        for _, ledger in rows
-        for hour in _parse_ledger(ledger)
-        if hour.site == site and start_ms <= hour.hour_ms < end_ms
-    ]
-    return (rows[0][0] if rows else None), hours
-
-
-def _parse_ledger(text: str) -> list[LedgerHour]:
-    return [
-        LedgerHour(site, hour_ms, LedgerCounts(**dict(zip(_COUNTS, counts, strict=True))))
-        for site, hour_ms, *counts in json.loads(text)
-    ]
-
-
-def _digest(packed: bytes, ledger: str) -> bytes:
-    return hashlib.blake2b(packed + ledger.encode(), digest_size=16).digest()
-
-
-def _unpack_verdicts(packed: bytes | None, commit: Commit) -> list[bytes] | None:
-    if packed is None:
-        return None
-    codes, offset = [], 0
-    for part in commit.blocks:
-        codes.append(packed[offset : offset + len(part.block)])
-        offset += len(part.block)
-    if offset != len(packed):
-        raise ValueError("the verdicts do not fit the commit")
-    return codes
 
 
 def _hold(lock_path: Path, path: Path) -> TextIO:

@@ -1,14 +1,13 @@
-"""The MQTT side: receives, enqueues, and acknowledges what the spool has committed.
+"""The MQTT side: one persistent session that receives, enqueues, and acknowledges what is on disk.
 
-The network callback only enqueues: it never parses or raises. An acknowledgement carries the
-generation of the connection that delivered the message; one of an earlier connection is dropped,
-because its packet id may by now belong to another message, and the broker delivers again.
+An acknowledgement carries the generation of the connection that delivered the message; one of an
+earlier connection is dropped, because its packet id may by now belong to another message, and the
+broker delivers again.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import ssl
 import threading
 import time
@@ -19,70 +18,82 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from core.clock import Clock
 from core.connections import MqttConnection
 from core.errors import ConfigurationError, Problem
+from ingest.bulk_client import BulkClient, Publish
+from ingest.inbox import Inbox
+from ingest.limits import IngestLimits
 from ingest.messages import RawMessage
 
 _LOG = logging.getLogger(__name__)
-KEEP_ALIVE_S = 30
-SESSION_EXPIRY_S = 7 * 86_400
-# Messages that wait for the spool; beyond it the socket is not read and the broker keeps them.
-QUEUE_LIMIT = 20_000
+_LARGEST_WINDOW = 65_535
 
-ClientFactory = Callable[..., paho.Client]
+ClientFactory = Callable[..., BulkClient]
 
 
 class MqttSubscriber:
     """One persistent session. Thread-safe.
 
-    `messages` is bounded by `QUEUE_LIMIT` messages: when it is full the network thread waits, so
-    the socket is not read and nothing is dropped.
+    Args:
+        client_id: The name of the session; fixed, so that the broker knows it again.
+        filters: Topic filters to subscribe to, QoS 1.
+        stale_filters: Filters that an earlier life may have left in the session.
+        inbox: Where messages go; while it is full the socket is not read.
+        client_factory: Makes the client; for tests.
+
+    Raises:
+        ConfigurationError: TLS files cannot be used.
     """
 
     def __init__(
         self,
         connection: MqttConnection,
         client_id: str,
-        topics: Sequence[str],
+        filters: Sequence[str],
+        inbox: Inbox,
         clock: Clock,
         *,
-        queue_limit: int = QUEUE_LIMIT,
-        client_factory: ClientFactory = paho.Client,
+        stale_filters: Sequence[str] = (),
+        limits: IngestLimits | None = None,
+        client_factory: ClientFactory = BulkClient,
     ) -> None:
         self._connection = connection
-        self._topics = topics
-        self._clock = clock
         self._client_id = client_id
-        self.messages: queue.Queue[RawMessage] = queue.Queue(queue_limit)
-        self._generation = 0
+        self._filters = list(filters)
+        self._stale_filters = [text for text in stale_filters if text not in self._filters]
+        self._inbox = inbox
+        self._clock = clock
+        self._limits = limits or IngestLimits()
         self._stopping = threading.Event()
         self._connected = threading.Event()
         self._subscribed = threading.Event()
         self._said = ""
+        self.connections = 0
         self.last_message_monotonic = time.monotonic()
         self._client = self._make_client(client_factory)
 
-    def _make_client(self, factory: ClientFactory) -> paho.Client:
+    def _make_client(self, factory: ClientFactory) -> BulkClient:
         connection = self._connection
         five = connection.version == 5
+        # MQTT 5 says at each connection what becomes of the session; 3.1.1 once, here.
         arguments: dict[str, Any] = {} if five else {"clean_session": False}
         client = factory(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             protocol=paho.MQTTv5 if five else paho.MQTTv311,
-            manual_ack=True,
+            deliver=self._deliver,
+            has_room=self._inbox.has_room,
             **arguments,
         )
         # An exception in a callback would end the network thread while it still says connected.
         client.suppress_exceptions = True
-        client.reconnect_delay_set(min_delay=1, max_delay=10)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
         if connection.username:
             client.username_pw_set(connection.username, connection.password)
         if connection.tls:
@@ -94,18 +105,22 @@ class MqttSubscriber:
         arguments: dict[str, Any] = {}
         if self._connection.version == 5:
             session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            session.SessionExpiryInterval = SESSION_EXPIRY_S
+            session.SessionExpiryInterval = self._limits.session_expiry_s
+            # The socket is the brake, never this window: brokers exist that overrun it.
+            session.ReceiveMaximum = _LARGEST_WINDOW
             arguments = {"clean_start": False, "properties": session}
         self._client.connect_async(
-            self._connection.host, self._connection.port, keepalive=KEEP_ALIVE_S, **arguments
+            self._connection.host,
+            self._connection.port,
+            keepalive=self._limits.keep_alive_s,
+            **arguments,
         )
         self._client.loop_start()
 
-    def stop(self) -> None:
+    def stop(self, seconds: float = 3.0) -> None:
         """Disconnect, keeping the session; what is unacknowledged comes again."""
         self._stopping.set()
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._client.leave(seconds)
 
     @property
     def is_connected(self) -> bool:
@@ -115,25 +130,31 @@ class MqttSubscriber:
     @property
     def thread_alive(self) -> bool:
         """Whether the network thread lives; it must, for as long as the process does."""
-        thread = getattr(self._client, "_thread", None)
-        return bool(thread is not None and thread.is_alive())
+        return self._client.thread_alive
 
     @property
-    def generation(self) -> int:
-        """Number of the present connection."""
-        return self._generation
+    def acknowledged(self) -> int:
+        """Acknowledgements sent."""
+        return self._client.acknowledged
 
-    def acknowledge(self, messages: Sequence[RawMessage]) -> int:
-        """Acknowledge committed messages of the present connection; returns how many."""
-        sent = 0
+    def acknowledge(self, messages: Sequence[RawMessage]) -> None:
+        """Acknowledge committed messages; those of an earlier connection are passed over."""
+        mids: dict[int, list[int]] = {}
         for message in messages:
-            if message.qos == 0:
-                continue
-            if message.generation != self._generation or not self._connected.is_set():
-                continue
-            self._client.ack(message.mid, message.qos)
-            sent += 1
-        return sent
+            if message.mid:
+                mids.setdefault(message.generation, []).append(message.mid)
+        for generation, chosen in mids.items():
+            self._client.acknowledge(generation, chosen)
+
+    def _deliver(self, messages: list[Publish], generation: int) -> None:
+        received_ms = self._clock.now_ms()
+        self.last_message_monotonic = time.monotonic()
+        self._inbox.put(
+            [
+                RawMessage(topic, payload, received_ms, mid, generation)
+                for topic, payload, mid in messages
+            ]
+        )
 
     def _say(self, text: str) -> None:
         # Once per change: a broker that is away for a night is one line, not ten thousand.
@@ -141,22 +162,37 @@ class MqttSubscriber:
             _LOG.warning("%s", text)
         self._said = text
 
+    # ------------------------------------------------------------ callbacks
+
     def _on_connect(
         self, client: paho.Client, userdata: object, flags: Any, reason: Any, properties: object
     ) -> None:
-        self._generation += 1
         if reason.is_failure:
             self._say(
                 f"the broker at {self._connection.url} refuses {self._client_id}: {reason}; "
-                "check the account (GREENDC_MQTT__USERNAME, __PASSWORD_FILE) and the protocol"
+                "check the account (GREENDC_MQTT__USERNAME, __PASSWORD_FILE) and the protocol "
+                "(GREENDC_MQTT__VERSION)"
             )
             return
         self._connected.set()
+        self.connections += 1
         session = "kept" if flags.session_present else "new"
         _LOG.info(
             "connected to %s as %s, session %s", self._connection.url, self._client_id, session
         )
-        client.subscribe([(topic, 1) for topic in self._topics])
+        if self._stale_filters and flags.session_present:
+            client.unsubscribe(self._stale_filters)
+        if not self._filters:
+            self._subscribed.set()
+            return
+        if self._connection.version == 5:
+            # Retained messages once, at the first subscription, not at each connection.
+            options = SubscribeOptions(
+                qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
+            )
+            client.subscribe([(text, options) for text in self._filters])
+        else:
+            client.subscribe([(text, 1) for text in self._filters])
 
     def _on_connect_fail(self, client: paho.Client, userdata: object) -> None:
         self._say(f"no broker answers at {self._connection.url} (GREENDC_MQTT__URL); trying again")
@@ -166,7 +202,6 @@ class MqttSubscriber:
     ) -> None:
         self._connected.clear()
         self._subscribed.clear()
-        self._generation += 1
         if not self._stopping.is_set():
             self._say(f"disconnected from {self._connection.url}: {reason}; connecting again")
 
@@ -182,35 +217,14 @@ class MqttSubscriber:
             return
         self._subscribed.set()
         self._said = ""
-        _LOG.info("subscribed as %s to %s", self._client_id, ", ".join(self._topics))
-
-    def _on_message(self, client: paho.Client, userdata: object, message: Any) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = message._topic.decode("utf-8", "backslashreplace")
-        raw = RawMessage(
-            topic,
-            bytes(message.payload),
-            self._clock.now_ms(),
-            message.mid,
-            message.qos,
-            self._generation,
-        )
-        self.last_message_monotonic = time.monotonic()
-        while not self._stopping.is_set():
-            try:
-                self.messages.put(raw, timeout=0.5)
-                return
-            except queue.Full:
-                continue
+        _LOG.info("subscribed as %s to %s", self._client_id, ", ".join(self._filters))
 
 
 def _tls_context(connection: MqttConnection) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=connection.ca_file or None)
         if connection.cert_file:
-            context.load_cert_chain(connection.cert_file, connection.key_file)
+            context.load_cert_chain(connection.cert_file, connection.key_file or None)
     except OSError as error:
         hint = "name readable PEM files in mqtt.ca_file, mqtt.cert_file and mqtt.key_file"
         raise ConfigurationError(

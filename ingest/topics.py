@@ -1,48 +1,55 @@
-"""Topics of the wire format."""
+"""Topics: what they say, and which filters a partition subscribes to."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.errors import RefusedReadingError
 from core.ids import FAMILIES, NATIVE_PREFIX, is_id
 
-SUBSCRIPTIONS = (f"{NATIVE_PREFIX}/#",)
-_PREFIX = f"{NATIVE_PREFIX}/"
+# Longer names are cut in what is kept for people; a site or device id never is that long.
+_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
-class NativeTopic:
-    """Parts of a native topic; `device` is empty on a gateway topic."""
+class Topic:
+    """What a topic says.
 
-    site: str
-    family: str
-    device: str
-
-
-def site_of(topic: str) -> str:
-    """The site that a topic names, also of a topic that is otherwise wrong; empty without one."""
-    if not topic.startswith(_PREFIX):
-        return ""
-    site = topic[len(_PREFIX) :].partition("/")[0]
-    return site if is_id(site) else ""
-
-
-def parse_topic(topic: str) -> NativeTopic:
-    """Parse `greendc/v1/{site}/{family}[/{device}]`.
-
-    Raises:
-        RefusedReadingError: `unknown_topic`.
+    Attributes:
+        text: The topic itself.
+        prefix: Key of the decoder table; empty where no dialect has this topic.
+        site: Site id; empty where the topic names none that could exist.
+        family: Metric family; empty where `problem` is set.
+        device: Device id; empty on a gateway's topic.
+        problem: Why it is not a topic of the wire format, for a person; empty when it is.
     """
-    parts = topic[len(_PREFIX) :].split("/") if topic.startswith(_PREFIX) else []
-    well_formed = (
-        2 <= len(parts) <= 3
-        and is_id(parts[0])
-        and parts[1] in FAMILIES
-        and (len(parts) == 2 or is_id(parts[2]))
-    )
-    if not well_formed:
-        raise RefusedReadingError(
-            "unknown_topic", f"{topic!r} is not {_PREFIX}<site>/<family>[/<device>]"
-        )
-    return NativeTopic(parts[0], parts[1], parts[2] if len(parts) == 3 else "")
+
+    text: str
+    prefix: str
+    site: str
+    family: str = ""
+    device: str = ""
+    problem: str = ""
+
+
+def parse_native_topic(topic: str) -> Topic:
+    """Parse `greendc/v1/{site}/{family}[/{device}]`."""
+    levels = topic.split("/")[2:]
+    site = levels[0] if levels and is_id(levels[0]) else ""
+    if len(levels) not in (2, 3):
+        problem = f"{len(levels) + 2} levels instead of 4 (gateway) or 5 (device)"
+        return Topic(topic, NATIVE_PREFIX, site, problem=problem)
+    if levels[1] not in FAMILIES:
+        problem = f"{levels[1][:_SHOWN]!r} is no family; one of {', '.join(FAMILIES)}"
+        return Topic(topic, NATIVE_PREFIX, site, problem=problem)
+    if len(levels) == 3 and not is_id(levels[2]):
+        problem = f"{levels[2][:_SHOWN]!r} is no device id ([a-z0-9][a-z0-9_-]{{0,63}})"
+        return Topic(topic, NATIVE_PREFIX, site, problem=problem)
+    return Topic(topic, NATIVE_PREFIX, site, levels[1], levels[2] if len(levels) == 3 else "")
+
+
+def native_filters(sites: Iterable[str] | None) -> list[str]:
+    """Topic filters of the native prefix for these sites, or for all and unknown ones (None)."""
+    if sites is None:
+        return [f"{NATIVE_PREFIX}/#"]
+    return [f"{NATIVE_PREFIX}/{site}/#" for site in sites]

@@ -87,6 +87,12 @@ def test_case(case: Path) -> None:
     assert readings_of(again) == expected["readings"]
     assert again.quarantined == commit.quarantined
     assert again.rejected == commit.rejected
+    # Typed, now that such a message is known, and many in one pass: nothing differs.
+    second = intake.take([message, message])
+    assert readings_of(second) == expected["readings"] * 2
+    assert second.quarantined == commit.quarantined * 2
+    assert second.rejected == commit.rejected * 2
+    assert second.ignored == {name: 2 * seen for name, seen in commit.ignored.items()}
 
 
 def test_a_case_for_every_reason_that_a_message_alone_can_have() -> None:

@@ -134,16 +134,18 @@ def unsynced_acknowledgements(trace: Path) -> tuple[int, int]:
 
 MUTANT = """
 import sys
-from ingest import service
-original = service._Partition._append_when_possible
-def acknowledge_first(self, commit, gathered):
-    self.subscriber.acknowledge(gathered)
+import time
+from ingest.partition import Partition
+original = Partition._commit_and_acknowledge
+def acknowledge_first(self, commit, messages):
+    self.subscriber.acknowledge(messages)
+    time.sleep(0.02)
     self.subscriber.acknowledge, kept = (lambda messages: 0), self.subscriber.acknowledge
     try:
-        return original(self, commit, gathered)
+        return original(self, commit, messages)
     finally:
         self.subscriber.acknowledge = kept
-service._Partition._append_when_possible = acknowledge_first
+Partition._commit_and_acknowledge = acknowledge_first
 from greendc.cli import main
 sys.exit(main(["ingest"]))
 """

@@ -15,11 +15,16 @@ class RateCap:
         self.per_s = per_s
         self._left: dict[str, tuple[float, int]] = {}
 
-    def allow(self, site: str, readings: int, now_ms: int) -> bool:
-        """Take readings from the site's bucket; False when they do not fit."""
+    def left(self, site: str, now_ms: int) -> int:
+        """Readings that the site may still send at this moment."""
         full = self.per_s * _WINDOW_S
         left, since_ms = self._left.get(site, (full, now_ms))
+        # A clock that steps back gives nothing, and takes nothing.
         left = min(full, left + self.per_s * max(0, now_ms - since_ms) / 1000)
-        allowed = readings <= left
-        self._left[site] = (left - readings if allowed else left, max(since_ms, now_ms))
-        return allowed
+        self._left[site] = (left, now_ms)
+        return int(left)
+
+    def take(self, site: str, readings: int) -> None:
+        """Take readings that were accepted from the site's bucket."""
+        left, since_ms = self._left[site]
+        self._left[site] = (left - readings, since_ms)

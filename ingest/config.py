@@ -1,0 +1,69 @@
+"""What an ingester needs to know, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.connections import MqttConnection
+from ingest.limits import IngestLimits
+
+
+@dataclass(frozen=True, slots=True)
+class IngestConfig:
+    """What an ingester needs to know.
+
+    Attributes:
+        client_id: Prefix; the session of a partition is `<client_id>-<partition>`.
+        partitions: The partitions that this process takes.
+        partition_table: Site -> partition; sites not in it are in partition 0.
+        site_readings_per_s: A site's cap, averaged over a minute.
+    """
+
+    connection: MqttConnection
+    client_id: str
+    partitions: tuple[int, ...]
+    partition_table: Mapping[str, int]
+    spool_dir: Path
+    site_readings_per_s: float = 100_000
+    limits: IngestLimits = field(default_factory=IngestLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestStatus:
+    """How an ingester is doing, for health and metrics.
+
+    Attributes:
+        connected: Every partition is connected and subscribed.
+        threads_alive: Every thread lives.
+        messages, commits, readings: Taken since start.
+        acknowledged: Acknowledgements sent since start.
+        connections: Connections made since start; more than one a partition means it was lost.
+        refused: Readings since start by the reason of their refusal at receipt.
+        spooled_readings: Readings that wait for store or records.
+        oldest_spooled_s: Age of the oldest of them; 0 without one.
+        set_aside_commits: Damaged commits of the spool that wait for a person.
+        forwarded: Readings forwarded since start.
+        store_state: `ok`, or what is wrong.
+        spool_state: `ok`, or what is wrong.
+        seconds_since_message: Since the last message of any site.
+        last_message_ms: Site -> receipt of its newest message.
+    """
+
+    connected: bool
+    threads_alive: bool
+    messages: int
+    commits: int
+    readings: int
+    acknowledged: int
+    connections: int
+    refused: Mapping[str, int]
+    spooled_readings: int
+    oldest_spooled_s: float
+    set_aside_commits: int
+    forwarded: int
+    store_state: str
+    spool_state: str
+    seconds_since_message: float
+    last_message_ms: Mapping[str, int]
