@@ -86,6 +86,7 @@ class InfluxStore:
         # site, so what it has read once and written since is all there is.
         self._marked: dict[tuple[str, str], set[tuple[str, str]]] = {}
         self._lock = threading.Lock()
+        self._preparing = threading.Lock()
         self._prepared = False
 
     # ------------------------------------------------------------ set-up and health
@@ -97,13 +98,12 @@ class InfluxStore:
             StoreMisconfiguredError: A bucket is missing and the token may not make it.
             StoreUnavailableError: The server does not answer.
         """
-        for bucket, keep_days in (
-            (self._buckets.raw, self._raw_days),
-            (self._buckets.intervals, 0),
-            (self._buckets.results, 0),
-        ):
-            ensure_bucket(self._client, self._place(bucket), keep_days)
-        self._prepared = True
+        wanted = {self._buckets.raw: self._raw_days}
+        wanted |= {self._buckets.intervals: 0, self._buckets.results: 0}
+        with self._preparing:
+            for bucket, keep_days in wanted.items():
+                ensure_bucket(self._client, self._place(bucket), keep_days)
+            self._prepared = True
 
     def check(self) -> str:
         """Ask all three buckets; see `core.ports.TimeSeriesStore`."""
@@ -325,9 +325,7 @@ class InfluxStore:
 
     def _write(self, bucket: str, texts: Iterable[Any]) -> None:
         if not self._prepared:
-            with self._lock:
-                if not self._prepared:
-                    self.prepare()
+            self.prepare()
         for body in gzip_bodies(texts):
             with translated(self._place(bucket), "write"):
                 answer = self._writer.post_write(
