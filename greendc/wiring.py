@@ -58,11 +58,11 @@ def open_registry(settings: Settings) -> SiteRegistry:
             "settings",
             "timeseries.raw_days",
             f"{raw_days} days of raw data are less than the late window of site {site.id} "
-            f"({site.late_window_days} days)",
+            f"({f'{site.late_window_days} days' if site.late_window_days else 'no limit'})",
             "keep raw data longer than the largest late window, or for ever with 0",
         )
         for site in registry
-        if raw_days and (site.late_window_days >= raw_days)
+        if raw_days and not 0 < site.late_window_days < raw_days
     ]
     if problems:
         raise ConfigurationError(problems)

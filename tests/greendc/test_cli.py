@@ -127,6 +127,11 @@ def test_a_data_folder_that_cannot_be_written_ends_with_2(
 def test_raw_data_must_outlive_the_late_window(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("GREENDC_TIMESERIES__RAW_DAYS", "30")
+    monkeypatch.setenv("GREENDC_TIMESERIES__RAW_DAYS", "35")
     assert main(["ingest"]) == 2
     assert "late window of site test-dc (35 days)" in capsys.readouterr().err
+    replayed = SITE.replace("pue_category = 2", "pue_category = 2\nlate_window_days = 0")
+    (folder / "sites" / "test-dc.toml").write_text(replayed, encoding="utf-8")
+    monkeypatch.setenv("GREENDC_TIMESERIES__RAW_DAYS", "400")
+    assert main(["ingest"]) == 2
+    assert "late window of site test-dc (no limit)" in capsys.readouterr().err

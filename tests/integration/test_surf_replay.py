@@ -54,7 +54,9 @@ def test_the_week_gives_the_files_own_energy(tmp_path: Path, test_data: Path) ->
     if not file.exists():
         skip_loudly(f"no {file.name} in {file.parent}")
     text = (CONFIG / "replay-sites" / f"{SITE}.toml").read_text("utf-8")
-    made = Ingester(tmp_path / "one", site_file=text, site=SITE)
+    # History of any age is taken, so raw data are kept for ever.
+    for_ever = {"GREENDC_TIMESERIES__RAW_DAYS": "0"}
+    made = Ingester(tmp_path / "one", for_ever, site_file=text, site=SITE)
     accounts = tmp_path / "accounts"
     accounts.write_text("".join(f"{n}:{p}\n" for n, p in made.broker.accounts.items()))
     environment = {
