@@ -41,13 +41,18 @@ class DenseSeries:
 
 def lay_out(block: IntervalBlock | None, column: str, grid: Grid, missing: float = 0.0) -> Floats:
     """(n,) one column over a grid, `missing` where no interval is stored or it has no value."""
-    found = np.full(grid.count, missing)
     if block is None or not len(block):
-        return found
+        return np.full(grid.count, missing)
+    values = np.asarray(getattr(block, column), dtype=np.float64)
+    if np.isnan(values).any():
+        values = np.where(np.isnan(values), missing, values)
+    # Starts are distinct and ascending: so many of them from the first on are the whole grid.
+    if len(block) == grid.count and int(block.start_ms[0]) == grid.start_ms:
+        return values
+    found = np.full(grid.count, missing)
     place = (block.start_ms - grid.start_ms) // INTERVAL_MS
     inside = (place >= 0) & (place < grid.count)
-    values = np.asarray(getattr(block, column), dtype=np.float64)[inside]
-    found[place[inside]] = np.where(np.isnan(values), missing, values)
+    found[place[inside]] = values[inside]
     return found
 
 

@@ -177,18 +177,33 @@ def test_a_reading_inside_a_long_silence_splits_its_gap() -> None:
     assert gaps == events
 
 
-def test_without_reaching_out_a_silence_stands_as_it_was() -> None:
+def test_another_counter_of_the_device_keeps_its_events() -> None:
     store, records = MemoryStore(), MemoryRecords()
-    key = key_of(FEED, "active_energy_kwh")
-    far = START_MS + 5 * DAY_MS
-    store.add(key, [(START_MS + 60_000 * i, float(i)) for i in range(30)])
-    store.add(key, [(far + 60_000 * i, 100.0 + i) for i in range(30)])
-    job = Recomputation(store, records, SITE, "energy", [FEED])
-    near = job.run(START_MS, START_MS + 29 * 60_000, reaches_ahead=False)
-    assert near.intervals <= 4
-    assert not records.events
-    job.run(START_MS, START_MS + 29 * 60_000)
-    assert [event.kind for event in records.events] == ["counter_gap"]
+    one = Device("grid-b", EXPORTING.states[:1])
+    job = Recomputation(store, records, make_site(one), "energy", [one])
+    store.add(key_of(EXPORTING, "active_energy_kwh"), [(START_MS, 0.0), (START_MS + HOUR_MS, 9.0)])
+    job.run(START_MS, START_MS + HOUR_MS)
+    store.add(
+        key_of(EXPORTING, "export_energy_kwh"), [(START_MS, 0.0), (START_MS + 5 * HOUR_MS, 4.0)]
+    )
+    job.run(START_MS + 5 * HOUR_MS, START_MS + 5 * HOUR_MS)
+    assert sorted(event.amount for event in records.events) == [4.0, 9.0]
+
+
+def test_the_cadence_before_a_change_reaches_over_it() -> None:
+    slow = make_state("grid_feed", 3600.0)
+    quick = make_state("grid_feed", 10.0, valid_from=at(3600.0))
+    device = Device("grid-a", (slow, quick))
+    site = make_site(device)
+    store, records = MemoryStore(), MemoryRecords()
+    key = key_of(device, "active_power_kw")
+    store.add(key, [(START_MS, 10.0)])
+    job = Recomputation(store, records, site, "energy", [device])
+    job.run(START_MS, START_MS)
+    late = START_MS + 3 * HOUR_MS
+    store.add(key, [(late, 10.0)])
+    job.run(late, late)
+    assert sum(row[5] for row in store.intervals[key].values()) == 3 * 3600.0
 
 
 def test_nothing_before_the_floor_is_written() -> None:

@@ -1,0 +1,238 @@
+"""The service: what arrives is computed, once, and again when it changes; nothing is forgotten."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from analytics.dirty import Pace
+from analytics.kpis import compute_kpi_rows
+from analytics.recompute import recompute_period
+from analytics.service import AnalyticsConfig, AnalyticsService
+from core.clock import FakeClock
+from core.errors import StoreUnavailableError
+from core.ledger import DirtySpan
+from core.periods import Period
+from core.sites import Site, SiteRegistry
+from tests.analytics.memory_store import MemoryRecords, MemoryStore
+from tests.analytics.series_builders import START, START_MS, key_of, make_device, make_site
+from tests.analytics.test_recompute import computed, events_of
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+FEED = make_device("grid-a", "grid_feed", 60.0)
+PDU = make_device("pdu-1", "pdu_output", 60.0)
+SITE = make_site(FEED, PDU, data="simulated")
+
+
+class Running:
+    """A service with its stores and a clock, and a way to let readings arrive."""
+
+    def __init__(self, site: Site = SITE, raw_days: int = 400) -> None:
+        self.site = site
+        self.store, self.records = MemoryStore(), MemoryRecords()
+        self.clock = FakeClock(START + timedelta(days=2, seconds=90))
+        self.service = AnalyticsService(
+            SiteRegistry([site]),
+            self.store,  # type: ignore[arg-type]
+            self.records,
+            AnalyticsConfig(raw_days=raw_days, pace=Pace()),
+            self.clock,
+        )
+
+    def arrive(self, start_ms: int, end_ms: int, step_ms: int = 60_000) -> None:
+        """Readings of both meters with their powers in [start, end)."""
+        times = range(start_ms, end_ms, step_ms)
+        for device, level in ((FEED, 130.0), (PDU, 100.0)):
+            hours = [(t - START_MS) / HOUR_MS for t in times]
+            rows = [(t, level * hour) for t, hour in zip(times, hours, strict=True)]
+            self.store.add(key_of(device, "active_energy_kwh"), rows)
+            self.store.add(key_of(device, "active_power_kw"), [(t, level) for t in times])
+            self.records.add_dirty(DirtySpan("site-a", "energy", device.id, start_ms, times[-1]))
+
+    def settle(self, seconds: float = 60.0) -> None:
+        """Let a minute pass with a look every five seconds."""
+        for _ in range(int(seconds // 5)):
+            self.service.run_pass()
+            self.clock.advance(timedelta(seconds=5))
+
+    def whole(self) -> tuple[object, object]:
+        fresh, records = MemoryStore(), MemoryRecords()
+        fresh.samples = self.store.samples
+        period = Period(START - timedelta(days=1), self.clock.now() + timedelta(hours=1))
+        recompute_period(fresh, records, self.site, period)  # type: ignore[arg-type]
+        return computed(fresh), events_of(records)
+
+
+def test_what_arrives_is_computed_within_a_minute() -> None:
+    running = Running()
+    running.arrive(START_MS, START_MS + DAY_MS)
+    running.settle()
+    assert not running.records.dirty
+    assert computed(running.store) == running.whole()[0]
+    status = running.service.status()
+    assert status.computed_to_ms["site-a"] >= START_MS + DAY_MS
+    assert status.error == ""
+    assert status.intervals_written > 0
+
+
+def test_a_day_that_arrives_in_many_messages_is_computed_few_times() -> None:
+    running = Running()
+    step = DAY_MS // 24
+    for piece in range(24):
+        running.arrive(START_MS + piece * step, START_MS + (piece + 1) * step)
+        running.service.run_pass()
+        running.clock.advance(timedelta(seconds=2))
+    running.settle()
+    rows = sum(len(rows) for rows in running.store.intervals.values())
+    assert running.store.intervals_written <= 3 * rows
+    assert computed(running.store) == running.whole()[0]
+
+
+def test_a_late_reading_changes_what_it_touches_and_nothing_else() -> None:
+    running = Running()
+    running.arrive(START_MS, START_MS + 6 * HOUR_MS)
+    running.arrive(START_MS + 9 * HOUR_MS, START_MS + DAY_MS)
+    running.settle()
+    assert [event.kind for event in running.records.events] == ["counter_gap"] * 2
+    before = computed(running.store)
+    running.arrive(START_MS + 7 * HOUR_MS, START_MS + 8 * HOUR_MS)
+    running.store.intervals_written = 0
+    running.settle()
+    whole, events = running.whole()
+    assert computed(running.store) == whole
+    assert events_of(running.records) == events
+    after = computed(running.store)
+    changed = {
+        start
+        for key, rows in after.items()
+        for start, row in rows.items()
+        if before.get(key, {}).get(start) != row
+    }
+    assert min(changed) >= START_MS + 5.75 * HOUR_MS
+    assert max(changed) < START_MS + 9 * HOUR_MS
+
+
+def test_the_same_spans_again_change_nothing() -> None:
+    running = Running()
+    running.arrive(START_MS, START_MS + DAY_MS)
+    running.settle()
+    first, events = computed(running.store), events_of(running.records)
+    results = dict(running.store.results)
+    running.arrive(START_MS, START_MS + DAY_MS)
+    running.settle()
+    assert computed(running.store) == first
+    assert events_of(running.records) == events
+    assert running.store.results == results
+
+
+def test_figures_of_ended_periods_are_kept() -> None:
+    running = Running()
+    running.arrive(START_MS - HOUR_MS, START_MS + DAY_MS + 2 * HOUR_MS)
+    running.settle(120)
+    rows = [row for row in running.store.results.values() if row.name == "pue"]
+    by_resolution = {
+        name: [row for row in rows if row.resolution == name] for name in ("15m", "hour", "day")
+    }
+    (day,) = [row for row in by_resolution["day"] if row.start_ms == START_MS]
+    assert day.value == pytest.approx(1.3)
+    document = json.loads(day.document)
+    assert document["verdict"] == "final"
+    assert document["parts"]["it_energy_kwh"] == pytest.approx(2400.0)
+    hour = next(row for row in by_resolution["hour"] if row.start_ms == START_MS)
+    assert hour.value == pytest.approx(1.3)
+    assert "parts" not in json.loads(hour.document)
+    assert len([r for r in by_resolution["15m"] if r.start_ms >= START_MS and r.value]) >= 96
+    asked = compute_kpi_rows(
+        running.store,  # type: ignore[arg-type]
+        running.records,
+        SITE,
+        Period(START, START + timedelta(days=1)),
+        resolution="day",
+        kpis=["pue"],
+        now=running.clock.now(),
+    )
+    assert asked[0].as_json() == document
+
+
+def test_figures_follow_a_late_correction() -> None:
+    running = Running()
+    running.arrive(START_MS - HOUR_MS, START_MS + DAY_MS + HOUR_MS)
+    running.settle(120)
+    key = ("site-a", "kpi", "it_energy", "site", "day", START_MS)
+    assert running.store.results[key].value == pytest.approx(2400.0)
+    late = START_MS + 5 * HOUR_MS
+    rows = running.store.samples[key_of(PDU, "active_energy_kwh")]
+    for time_ms in [t for t in rows if t > late]:
+        rows[time_ms] = (rows[time_ms][0] + 12.0, 0)
+    running.records.add_dirty(DirtySpan("site-a", "energy", "pdu-1", late, max(rows)))
+    running.settle(120)
+    assert running.store.results[key].value == pytest.approx(2412.0)
+
+
+def test_a_month_is_kept_once_it_has_ended() -> None:
+    running = Running()
+    running.clock.advance(timedelta(days=31))
+    running.arrive(START_MS + DAY_MS, START_MS + 3 * DAY_MS)
+    running.settle(120)
+    months = [row for row in running.store.results.values() if row.resolution == "month"]
+    assert {row.start_ms for row in months} == {START_MS}
+    (pue,) = [row for row in months if row.name == "pue"]
+    assert pue.value is None
+    assert "of the period" in json.loads(pue.document)["reason"]
+
+
+def test_nothing_is_forgotten_while_the_store_is_away() -> None:
+    running = Running()
+    running.arrive(START_MS, START_MS + HOUR_MS)
+    running.store.error = StoreUnavailableError("the store is away")
+    running.settle()
+    assert running.records.dirty
+    assert "the store is away" in running.service.status().error
+    assert running.service.status().failures >= 1
+    running.store.error = None
+    running.settle()
+    assert not running.records.dirty
+    assert running.service.status().error == ""
+    assert computed(running.store) == running.whole()[0]
+
+
+def test_an_expired_interval_is_never_computed_from_raw_again() -> None:
+    running = Running(raw_days=1)
+    running.arrive(START_MS, START_MS + 2 * DAY_MS)
+    running.settle()
+    oldest = min(min(rows) for rows in running.store.intervals.values())
+    assert oldest >= START_MS + DAY_MS
+    assert not running.records.dirty
+
+
+def test_spans_of_what_is_no_longer_declared_are_dropped() -> None:
+    running = Running()
+    running.records.add_dirty(
+        DirtySpan("site-x", "energy", "grid-a", START_MS, START_MS),
+        DirtySpan("site-a", "energy", "gone", START_MS, START_MS),
+    )
+    running.settle()
+    assert not running.records.dirty
+
+
+def test_its_thread_runs_and_stops() -> None:
+    running = Running()
+    running.clock.advance(timedelta(days=-2))
+    running.arrive(START_MS - 600_000, START_MS)
+    stop = threading.Event()
+    runner = threading.Thread(target=running.service.run_until, args=(stop,))
+    runner.start()
+    deadline = time.monotonic() + 10
+    while running.records.dirty and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert running.service.status().is_running
+    stop.set()
+    runner.join(5)
+    running.service.stop()
+    assert not running.records.dirty
+    assert not running.service.status().is_running
