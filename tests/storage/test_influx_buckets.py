@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -13,9 +14,9 @@ from tests.storage.readings import ALL_TIME, T0, one_device
 
 
 @pytest.fixture
-def prefix(influxd: InfluxdServer, tmp_path: object) -> Iterator[str]:
+def prefix(influxd: InfluxdServer) -> Iterator[str]:
     """A bucket prefix of this test's own."""
-    name = f"buckets_{id(tmp_path)}"
+    name = f"buckets_{uuid.uuid4().hex}"
     yield name
     influxd.remove_buckets(name)
 
