@@ -39,6 +39,7 @@ class AnalyticsProcess:
     def __enter__(self) -> AnalyticsProcess:
         self._health.start()
         _LOG.info("health at http://%s/readyz", self._health.address)
+        self._service.start()
         return self
 
     def __exit__(
@@ -47,6 +48,7 @@ class AnalyticsProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._service.stop(timeout_s=8.0)
         self._health.stop()
         self._records.close()
         self._store.close()
@@ -68,16 +70,25 @@ class AnalyticsProcess:
         def family(name: str, kind: str, help_: str, value: float) -> MetricFamily:
             return MetricFamily(f"greendc_analytics_{name}", kind, help_, [({}, float(value))])
 
+        computed = [
+            ({"site": site}, end_ms / 1000)
+            for site, end_ms in sorted(status.computed_to_ms.items())
+        ]
         return [
-            family("rounds_total", "counter", "Rounds since start.", status.rounds),
-            family(
-                "intervals_total", "counter", "Intervals written since start.", status.intervals
-            ),
-            family("results_total", "counter", "Figures written since start.", status.results),
-            family("last_round_seconds", "gauge", "Length of the last round.", status.last_round_s),
-            family(
-                "seconds_since_round", "gauge", "Since a round ended.", status.seconds_since_round
-            ),
+            family("passes_total", "counter", "Passes since start.", status.passes),
+            family("failures_total", "counter", "Groups that failed.", status.failures),
+            family("intervals_total", "counter", "Intervals written.", status.intervals_written),
+            family("samples_total", "counter", "Samples read.", status.samples_read),
+            family("results_total", "counter", "Figures written.", status.results_written),
+            family("last_pass_seconds", "gauge", "Length of the last pass.", status.last_pass_s),
             family("waiting_spans", "gauge", "Dirty spans.", self._records.count_dirty()),
-            family("ok", "gauge", "1 while the store answers.", status.state == "ok"),
+            family("oldest_wait_seconds", "gauge", "Wait of the oldest.", status.oldest_wait_s),
+            family("running", "gauge", "1 while its thread lives.", status.is_running),
+            family("ok", "gauge", "1 when the last pass did everything.", not status.error),
+            MetricFamily(
+                "greendc_analytics_computed_to_timestamp_seconds",
+                "gauge",
+                "End of the newest interval written.",
+                computed,
+            ),
         ]
