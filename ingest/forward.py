@@ -78,7 +78,6 @@ class Forwarder:
         self._spool = spool
         self._store = store
         self._records = records
-        self._clock = clock
         self._limits = limits or IngestLimits()
         self._tables = {site.id: SiteTables(site) for site in registry or ()}
         self._failpoint = failpoint
@@ -174,7 +173,6 @@ class Forwarder:
             book,
             number,
             list(zip(commits, codes, strict=True)),
-            self._clock.now_ms(),
             self._multipliers,
         )
         # Whether it was booked is unknown until it answers: then the records are asked again.

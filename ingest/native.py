@@ -24,6 +24,8 @@ class NativeDecoder:
         self._limits = limits
         self._shapes: dict[ShapeKey, Shape] = {}
         self._of_topic: dict[str, list[Shape]] = {}
+        # Topics whose latest messages were single readings: those are decoded many in one pass.
+        self._singles: dict[str, Shape] = {}
 
     def decode(self, messages: Sequence[tuple[int, Topic, bytes]], decoded: Decoded) -> None:
         """Decode a batch into `decoded`.
@@ -31,14 +33,17 @@ class NativeDecoder:
         Args:
             messages: Position in the batch, topic (without a problem), payload.
         """
-        singles: dict[int, tuple[Shape, list[tuple[int, Topic, bytes]]]] = {}
+        singles: dict[Shape, list[tuple[int, Topic, bytes]]] = {}
+        single_shapes = self._singles
         for message in messages:
-            shapes = self._of_topic.get(message[1].text)
-            if shapes and shapes[0].form == "one":
-                singles.setdefault(id(shapes[0]), (shapes[0], []))[1].append(message)
+            shape = single_shapes.get(message[1].text)
+            if shape is None:
+                self._decode_one(message, self._of_topic.get(message[1].text), decoded)
+            elif shape in singles:
+                singles[shape].append(message)
             else:
-                self._decode_one(message, shapes, decoded)
-        for shape, group in singles.values():
+                singles[shape] = [message]
+        for shape, group in singles.items():
             if len(group) == 1 or not decode_joined(shape, group, decoded):
                 for message in group:
                     self._decode_one(message, self._of_topic.get(message[1].text), decoded)
@@ -62,6 +67,7 @@ class NativeDecoder:
         if len(self._shapes) >= _MOST_SHAPES or len(self._of_topic) >= _MOST_TOPICS:
             self._shapes.clear()
             self._of_topic.clear()
+            self._singles.clear()
         known = self._of_topic.setdefault(topic.text, [])
         if not key.complete and key.form != "columns":
             # Readings that differ: one type with every metric seen so far, each of them optional.
@@ -73,3 +79,7 @@ class NativeDecoder:
         if chosen is None:
             chosen = self._shapes[key] = Shape(key)
         known[:] = [chosen, *[other for other in known if other is not chosen]][:_SHAPES_PER_TOPIC]
+        if chosen.form == "one":
+            self._singles[topic.text] = chosen
+        else:
+            self._singles.pop(topic.text, None)

@@ -20,7 +20,7 @@ from core.ledger import (
     LedgerHour,
     QuarantineEntry,
 )
-from core.periods import INTERVAL_MS, format_time
+from core.periods import format_time
 from core.samples import Ints, Quality, ReadingBlock
 from ingest.commits import CONFLICT, DUPLICATE, REFUSED, STORED, Commit, CommitBlock
 
@@ -36,7 +36,6 @@ def build_outcome(
     book: int,
     number: int,
     commits: Sequence[tuple[Commit, Sequence[_Verdicts]]],
-    now_ms: int,
     multipliers: Multipliers,
 ) -> CommitOutcome:
     """One outcome of several commits, to be booked under the number of the last one.
@@ -44,7 +43,6 @@ def build_outcome(
     Args:
         book: Number under which the records book these commits.
         commits: Each with one array of verdicts per block.
-        now_ms: Intervals that have not ended by now are computed again anyway and are not named.
         multipliers: The factors of a block's rows by metric, so that a reading that goes to
             quarantine without its bytes is written as the meter sent it.
     """
@@ -83,7 +81,7 @@ def build_outcome(
         hours=tuple(LedgerHour(site, at, counts) for (site, at), counts in hours.items()),
         quarantined=tuple(quarantined),
         rejected=tuple(entry for commit, _ in commits for entry in commit.rejected),
-        dirty=tuple(_dirty_spans(stored_parts, now_ms)),
+        dirty=tuple(_dirty_spans(stored_parts)),
         ignored_members=dict(ignored),
         replayed=replayed,
         last_message_ms=last,
@@ -98,13 +96,12 @@ def _add(
 
 
 def _dirty_spans(
-    parts: Sequence[tuple[ReadingBlock, _Verdicts]], now_ms: int
+    parts: Sequence[tuple[ReadingBlock, _Verdicts]],
 ) -> Iterator[DirtySpan]:
-    """Spans of stored readings whose 15-minute interval has ended, per device."""
+    """Spans of stored readings, few for each device: what they touch is to be computed again."""
     gathered: dict[tuple[str, str, tuple[str, ...]], list[tuple[Counts, Ints]]] = {}
-    ended_before = now_ms - now_ms % INTERVAL_MS
     for block, codes in parts:
-        chosen = (codes == STORED) & (block.time_ms < ended_before)
+        chosen = codes == STORED
         if chosen.any():
             key = (block.site, block.family, block.devices)
             gathered.setdefault(key, []).append((block.device_index[chosen], block.time_ms[chosen]))
