@@ -20,18 +20,15 @@ from core.periods import from_ms
 from core.samples import Ints, Quality, ReadingBlock, Sample, SampleSeries, SeriesKey
 from storage.embedded.codec import (
     HOUR_MS,
-    NO_POINTS,
     DamagedBlockError,
-    Points,
     decode_batch,
     decode_blocks,
     encode_batch,
     encode_blocks,
-    join_points,
     row_sums,
-    sort_points,
 )
 from storage.embedded.files import CorruptBlockError, Database
+from storage.embedded.points import NO_POINTS, Points, join_points, sort_points
 from storage.embedded.series import SERIES_SCHEMA, SeriesTable
 from storage.schema import check_readings
 

@@ -13,17 +13,14 @@ from hypothesis import strategies as st
 
 from storage.embedded.codec import (
     HOUR_MS,
-    NO_POINTS,
     DamagedBlockError,
-    Points,
     decode_batch,
     decode_blocks,
     encode_batch,
     encode_blocks,
-    join_points,
     row_sums,
-    sort_points,
 )
+from storage.embedded.points import NO_POINTS, Points, join_points, sort_points
 
 HOUR = 498_611  # since 1970
 
