@@ -15,7 +15,7 @@ from dashboard.app import create_app
 from dashboard.readiness import ReadinessReport
 from dashboard.settings import BoardSettings
 from greendc.broker_probe import probe_broker
-from greendc.health import Check, check_call, check_data_dir
+from greendc.health import check_call, check_data_dir
 from greendc.settings import Settings, mqtt_connection
 from greendc.wiring import open_records, open_registry, open_store, prepare_data_dir
 
@@ -45,7 +45,7 @@ def run_board(settings: Settings, clock: Clock, stop: threading.Event) -> int:
                         "start the broker, or correct GREENDC_MQTT__URL and the account",
                     ),
                     check_call("store", store.check, "check GREENDC_TIMESERIES__URL"),
-                    Check("records", bool(records.read_accounts()), "accounts can be read"),
+                    check_call("records", records.check, "check GREENDC_RECORDS__URL"),
                     check_data_dir(settings.data_dir),
                 ]
             )

@@ -17,6 +17,7 @@ from ingest.service import IngestConfig, IngestService
 
 _LOG = logging.getLogger(__name__)
 _PREPARE_RETRY_S = 5.0
+_RETENTION_EVERY_S = 3600.0
 
 
 class IngestProcess:
@@ -28,6 +29,7 @@ class IngestProcess:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         registry = open_registry(settings)
         prepare_data_dir(settings)
         self._store = open_store(settings, role="ingest")
@@ -55,6 +57,7 @@ class IngestProcess:
         self._health.start()
         _LOG.info("health at http://%s/readyz", self._health.address)
         threading.Thread(target=self._prepare_store, name="prepare", daemon=True).start()
+        threading.Thread(target=self._retain, name="retention", daemon=True).start()
         self._service.start()
         return self
 
@@ -89,18 +92,23 @@ class IngestProcess:
                     said = str(error)
             self._stopping.wait(_PREPARE_RETRY_S)
 
+    def _retain(self) -> None:
+        """Drop expired raw samples every hour, where the store does not do so itself."""
+        while not self._stopping.wait(_RETENTION_EVERY_S):
+            try:
+                self._store.apply_retention(self._clock.now_ms())
+            except StoreError as error:
+                _LOG.warning("expired raw samples stay for now: %s", error)
+
     def _ready(self) -> Sequence[Check]:
         status = self._service.status()
         broker = f"connected to {self._settings.mqtt.url}" if status.connected else "not connected"
         return [
             Check("broker", status.connected, broker, "start the broker or correct the account"),
             check_call("store", self._store.check, "check GREENDC_TIMESERIES__…"),
-            check_call("records", self._count_records, "check GREENDC_RECORDS__URL"),
+            check_call("records", self._records.check, "check GREENDC_RECORDS__URL"),
             check_data_dir(self._settings.data_dir),
         ]
-
-    def _count_records(self) -> str:
-        return f"{len(self._records.read_last_messages())} sites have sent"
 
     def _metrics(self) -> Sequence[MetricFamily]:
         return ingest_metrics(self._service.status())

@@ -139,7 +139,7 @@ from ingest.partition import Partition
 original = Partition._commit_and_acknowledge
 def acknowledge_first(self, commit, messages):
     self.subscriber.acknowledge(messages)
-    time.sleep(0.02)
+    time.sleep(0.1)
     self.subscriber.acknowledge, kept = (lambda messages: 0), self.subscriber.acknowledge
     try:
         return original(self, commit, messages)
