@@ -168,10 +168,12 @@ def test_no_acknowledgement_leaves_before_its_commit_is_on_disk(
         made.start()
         client = made.publisher()
         base_ms = int(time.time() * 1000) - 3_600_000
-        for number in range(25):
+        for number in range(14):
             client.publish(TOPIC, document(number, base_ms), qos=1).wait_for_publish(timeout=10)
-            time.sleep(0.15)
-        made.drained(25)
+            # Far enough apart for the forwarding of one to be over before the next arrives: its
+            # own syncs must not be taken for the commit's.
+            time.sleep(0.6)
+        made.drained(14)
         client.disconnect()
         client.loop_stop()
         assert made.process is not None
@@ -181,8 +183,8 @@ def test_no_acknowledgement_leaves_before_its_commit_is_on_disk(
         os.kill(int(child), signal.SIGTERM)
         made.process.wait(timeout=15)
         sent, faults = unsynced_acknowledgements(trace)
-        assert sent >= 20
-        assert faults > 15 if mutant else faults == 0
+        assert sent >= 12
+        assert faults >= 8 if mutant else faults == 0, (sent, faults)
     finally:
         made.close()
 
