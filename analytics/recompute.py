@@ -30,8 +30,8 @@ _NEAR_CADENCES = 12
 # Readings of a counter that have to be known before and after what is written.
 _CONTEXT_READINGS = 2 * LONGEST_DIP + 2
 _MOST_ROUNDS = 12
-# Samples read at once: some 40 MB in arrays.
-_SAMPLES_AT_ONCE = 1_500_000
+# Samples read at once: a second's work, so that a process can be told to end.
+_SAMPLES_AT_ONCE = 300_000
 _LONGEST_CHUNK_MS = 31 * 86_400_000
 _SHORTEST_CHUNK_MS = 4 * INTERVAL_MS
 

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from threading import Event
 
 from analytics.carbon import Factor
 from analytics.energy import FlowReader
@@ -53,15 +54,17 @@ class KpiResults:
         """Hours of a site whose figures are still to be written."""
         return len(self._hours[site.id])
 
-    def write(self, site: Site, now: datetime) -> int:
+    def write(self, site: Site, now: datetime, stop: Event) -> int:
         """Write the figures of every touched period of a site that has ended; returns how many.
 
-        Hours that have not ended stay noted.
+        Hours that have not ended stay noted, and so does what is left when `stop` is set.
         """
-        hours, self._hours[site.id] = self._hours[site.id], set()
-        written = 0
+        hours = self._hours[site.id]
         now_ms = to_ms(now)
-        for days in _runs_of_days(site, hours):
+        written = 0
+        for days in list(_runs_of_days(site, hours)):
+            if stop.is_set():
+                return written
             period = Period(
                 local_midnight(days[0], site.zone),
                 local_midnight(days[-1] + timedelta(days=1), site.zone),
@@ -72,7 +75,7 @@ class KpiResults:
                 if (hour + 1) * HOUR_MS > period.start_ms and hour * HOUR_MS < period.end_ms
             }
             written += self._write_days(site, period, mine, now)
-        self._hours[site.id] |= {hour for hour in hours if (hour + 1) * HOUR_MS > now_ms}
+            hours -= {hour for hour in mine if (hour + 1) * HOUR_MS <= now_ms}
         for year, month in sorted(self._months[site.id]):
             period = local_month(year, month, site.zone)
             if period.end <= now:
@@ -94,10 +97,9 @@ class KpiResults:
         wanted = period if has_ended_day else Period.of_ms(start_ms, end_ms)
         question = self._question(site, Tiling.of(wanted, site.zone, "15m"), now)
         written = 0
-        plans: list[tuple[Resolution, Sequence[str] | None]] = [
-            ("15m", _QUARTER_KPIS),
-            ("hour", None),
-        ]
+        plans: list[tuple[Resolution, Sequence[str] | None]] = [("15m", _QUARTER_KPIS)]
+        if to_ms(now) - wanted.start_ms >= HOUR_MS:
+            plans.append(("hour", None))
         if has_ended_day:
             plans.append(("day", None))
         for resolution, kpis in plans:

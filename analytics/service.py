@@ -1,8 +1,8 @@
 """The analytics process: dirty spans to intervals, intervals to stored KPI figures, on schedule.
 
 Everything is driven by the dirty spans that the ingester files with every commit, and idempotent:
-a span is forgotten only after its intervals and events are written, so a pass that was cut off is
-done again and comes to the same.
+a span is forgotten only after its intervals, events and figures are written, so a pass that was cut
+off is done again and comes to the same.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analytics.carbon import Factor
-from analytics.dirty import DirtyQueue, Group, Pace, Waiting, plan_jobs
+from analytics.dirty import DirtyQueue, Group, Pace, RollupJob, Waiting, plan_jobs
 from analytics.recompute import Recomputation, Recomputed, by_cadence
 from analytics.results import KpiResults
 from core.clock import Clock
-from core.errors import GreendcError
+from core.errors import GreendcError, StoreRejectedError
 from core.ports import RollupRecords, TimeSeriesStore
 from core.sites import Device, Site, SiteRegistry
 
@@ -92,7 +93,10 @@ class _Counters:
 
 
 class AnalyticsService:
-    """Computes what readings have changed; one thread, no state that a restart would lose."""
+    """Computes what readings have changed; keeps nothing that a restart would lose.
+
+    One thread works; `status` may be asked from any.
+    """
 
     def __init__(
         self,
@@ -110,7 +114,11 @@ class AnalyticsService:
         self._queue = DirtyQueue(config.pace)
         self._results = KpiResults(store, records, config.factors)
         self._results_ms: dict[str, int] = {}
-        self._failed_ms: dict[Group, int] = {}
+        # What could not be done at the last try: when, and why.
+        self._failed: dict[Group, tuple[int, str]] = {}
+        self._failed_results: dict[str, str] = {}
+        # Spans whose intervals are written and whose figures are not yet, by site.
+        self._computed: defaultdict[str, set[int]] = defaultdict(set)
         self._counters = _Counters()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -165,53 +173,90 @@ class AnalyticsService:
         """
         counters, began = self._counters, time.monotonic()
         now_ms = self._clock.now_ms()
-        waiting = self._records.read_dirty(_DIRTY_AT_ONCE)
+        done = {number for numbers in self._computed.values() for number in numbers}
+        waiting = [one for one in self._records.read_dirty(_DIRTY_AT_ONCE) if one[0] not in done]
         counters.waiting_spans = len(waiting)
         due = self._queue.due(waiting, now_ms)
         counters.oldest_wait_s = self._queue.oldest_wait_s(now_ms)
-        error, done = "", 0
+        computed: set[int] = set()
+        waiting_groups = {(span.site, span.family) for _, span in waiting}
+        self._failed = {g: told for g, told in self._failed.items() if g in waiting_groups}
         for group, spans in due.items():
             if self._stopping.is_set():
                 break
-            failed_ms = self._failed_ms.get(group)
-            if failed_ms is not None and now_ms - failed_ms < _AFTER_FAILURE_MS:
-                error = counters.error
-                continue
-            try:
-                is_complete = self._compute(group, spans)
-            except GreendcError as problem:
-                counters.failures += 1
-                self._failed_ms[group] = now_ms
-                error = f"site {group[0]}, {group[1]}: {problem}"
-                continue
-            self._failed_ms.pop(group, None)
-            if is_complete:
-                self._records.clear_dirty([number for number, _ in spans])
-                done += len(spans)
-        past = {
+            failed = self._failed.get(group)
+            if failed is None or now_ms - failed[0] >= _AFTER_FAILURE_MS:
+                problems: list[str] = []
+                computed |= self._compute(group, spans, problems)
+                if problems:
+                    self._failed[group] = (now_ms, problems[0])
+                else:
+                    self._failed.pop(group, None)
+        for number, span in waiting:
+            if number in computed:
+                self._computed[span.site].add(number)
+        past_ms = now_ms - self._config.pace.live_reach_s * 1000
+        busy = {
             span.site
-            for _, span in waiting
-            if span.start_ms < now_ms - self._config.pace.live_reach_s * 1000
+            for number, span in waiting
+            if number not in computed
+            and span.start_ms < past_ms
+            and (span.site, span.family) not in self._failed
         }
-        past -= {site for site, _ in due}
-        error = self._write_results(past, now_ms) or error
-        counters.error = error
+        self._write_results(busy, now_ms)
+        standing = [problem for _, problem in self._failed.values()]
+        counters.error = next(iter([*standing, *self._failed_results.values()]), "")
         counters.passes += 1
         counters.last_pass_ms = self._clock.now_ms()
         counters.last_pass_s = time.monotonic() - began
-        return done
+        return len(computed)
 
-    def _compute(self, group: Group, spans: Sequence[Waiting]) -> bool:
-        """Compute the spans of one site and family; False when told to stop before the end."""
+    def _compute(self, group: Group, spans: Sequence[Waiting], problems: list[str]) -> set[int]:
+        """Compute the spans of one site and family; the numbers of those that are done.
+
+        A device whose samples cannot be read (a damaged block) keeps its own spans waiting and no
+        others.
+        """
         site = self._registry.find(group[0])
         if site is None:
-            return True
+            return {number for number, _ in spans}
+        failed: set[str] = set()
         for job in plan_jobs([span for _, span in spans]):
             devices = [site.devices[name] for name in job.devices if name in site.devices]
             for alike in by_cadence(devices):
-                if not self._compute_alike(site, group[1], alike, job.first_ms, job.last_ms):
-                    return False
-        return True
+                failed |= self._compute_apart(site, group[1], alike, job, problems)
+            if self._stopping.is_set():
+                return set()
+        return {number for number, span in spans if span.device not in failed}
+
+    def _compute_apart(
+        self,
+        site: Site,
+        family: str,
+        devices: Sequence[Device],
+        job: RollupJob,
+        problems: list[str],
+    ) -> set[str]:
+        """Compute devices together, where the store refuses in halves; ids of those that fail."""
+        try:
+            self._compute_alike(site, family, devices, job.first_ms, job.last_ms)
+        except StoreRejectedError as problem:
+            if len(devices) > 1:
+                half = len(devices) // 2
+                parts = (devices[:half], devices[half:])
+                return set().union(
+                    *(self._compute_apart(site, family, part, job, problems) for part in parts)
+                )
+            self._note(f"site {site.id}, {family}, {devices[0].id}: {problem}", problems)
+        except GreendcError as problem:
+            self._note(f"site {site.id}, {family}: {problem}", problems)
+        else:
+            return set()
+        return {device.id for device in devices}
+
+    def _note(self, problem: str, problems: list[str]) -> None:
+        self._counters.failures += 1
+        problems.append(problem)
 
     def _compute_alike(
         self, site: Site, family: str, devices: Sequence[Device], first_ms: int, last_ms: int
@@ -234,38 +279,50 @@ class AnalyticsService:
             newest = counters.computed_to_ms.get(site.id, 0)
             counters.computed_to_ms[site.id] = max(newest, done.end_ms)
 
-    def _write_results(self, busy: set[str], now_ms: int) -> str:
-        """Write figures of sites whose past is computed; what failed, if anything."""
-        error = ""
+    def _write_results(self, busy: set[str], now_ms: int) -> None:
+        """Write figures of sites of which no past waits, then forget the spans they rest on."""
         for site in self._registry:
             since_ms = now_ms - self._results_ms.get(site.id, 0)
-            is_due = since_ms >= self._config.results_s * 1000 and site.id not in busy
-            if not is_due or not self._results.waiting(site) or self._stopping.is_set():
+            if site.id in busy or since_ms < self._config.results_s * 1000:
                 continue
             self._results_ms[site.id] = now_ms
             try:
-                self._counters.results += self._results.write(site, self._clock.now())
+                self._counters.results += self._results.write(
+                    site, self._clock.now(), self._stopping
+                )
             except GreendcError as problem:
                 self._counters.failures += 1
-                error = f"figures of site {site.id}: {problem}"
-        return error
+                self._failed_results[site.id] = f"figures of site {site.id}: {problem}"
+                continue
+            self._failed_results.pop(site.id, None)
+            if self._stopping.is_set():
+                return
+            numbers = self._computed.pop(site.id, set())
+            if numbers:
+                self._records.clear_dirty(sorted(numbers))
+        unknown = [name for name in self._computed if name not in self._registry]
+        for name in unknown:
+            self._records.clear_dirty(sorted(self._computed.pop(name)))
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
-            try:
-                self.run_pass()
-                problem = self._counters.error
-            except GreendcError as error:
-                self._counters.failures += 1
-                self._counters.error = problem = str(error)
-            except Exception as error:  # noqa: BLE001
-                # A fault of ours must not end the thread silently: it is told and tried again.
-                _LOG.exception("a pass of analytics failed")
-                self._counters.failures += 1
-                self._counters.error = problem = f"{type(error).__name__}: {error}"
-            if problem and problem != self._said:
-                _LOG.warning("not everything could be computed, it is kept: %s", problem)
-            elif self._said and not problem:
-                _LOG.info("everything that waited is computed again")
-            self._said = problem
+            self._run_pass_safely()
             self._stopping.wait(self._config.tick_s)
+
+    def _run_pass_safely(self) -> None:
+        try:
+            self.run_pass()
+        except GreendcError as error:
+            self._counters.failures += 1
+            self._counters.error = str(error)
+        except Exception as error:  # noqa: BLE001
+            # A fault of ours must not end the process silently: it is told and tried again.
+            _LOG.exception("a pass of analytics failed")
+            self._counters.failures += 1
+            self._counters.error = f"{type(error).__name__}: {error}"
+        problem = self._counters.error
+        if problem and problem != self._said:
+            _LOG.warning("not everything could be computed, it is kept: %s", problem)
+        elif self._said and not problem:
+            _LOG.info("what was kept is computed")
+        self._said = problem

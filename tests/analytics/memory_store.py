@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from core.errors import StoreRejectedError
 from core.events import SeriesEvent
 from core.intervals import IntervalBlock
 from core.ledger import DirtySpan
@@ -25,6 +26,7 @@ class MemoryStore:
         self.intervals_written = 0
         self.sample_reads = 0
         self.error: Exception | None = None
+        self.damaged: set[str] = set()
 
     def add(
         self, key: SeriesKey, rows: Iterable[tuple[int, float] | tuple[int, float, int]]
@@ -67,6 +69,8 @@ class MemoryStore:
         if self.error is not None:
             raise self.error
         self.sample_reads += 1
+        for device in sorted(self.damaged.intersection(devices or ())):
+            raise StoreRejectedError(f"a block of {device} is damaged")
         cut = []
         for series in self._series(site, family, devices, metrics):
             a, b = np.searchsorted(series.time_ms, [period.start_ms, period.end_ms])

@@ -220,9 +220,10 @@ def test_spans_of_what_is_no_longer_declared_are_dropped() -> None:
     assert not running.records.dirty
 
 
-def test_its_thread_runs_and_stops() -> None:
+def test_it_serves_until_it_is_told_to_stop() -> None:
     running = Running()
     running.clock.advance(timedelta(days=-2))
+    assert running.service.status().last_pass_ms is None
     running.arrive(START_MS - 600_000, START_MS)
     stop = threading.Event()
     runner = threading.Thread(target=running.service.run_until, args=(stop,))
@@ -235,4 +236,72 @@ def test_its_thread_runs_and_stops() -> None:
     runner.join(5)
     running.service.stop()
     assert not running.records.dirty
-    assert not running.service.status().is_running
+    status = running.service.status()
+    assert not status.is_running
+    assert status.passes >= 1
+    assert status.error == ""
+
+
+def test_a_fault_in_a_pass_does_not_end_the_service() -> None:
+    running = Running()
+    running.store.error = ZeroDivisionError("a fault of ours")
+    running.arrive(START_MS, START_MS + HOUR_MS)
+    running.service._run_pass_safely()
+    running.clock.advance(timedelta(seconds=10))
+    running.service._run_pass_safely()
+    status = running.service.status()
+    assert "a fault of ours" in status.error
+    assert status.failures == 1
+    assert running.records.dirty
+    running.store.error = None
+    running.settle()
+    assert not running.records.dirty
+
+
+def test_a_damaged_device_does_not_hold_up_the_others() -> None:
+    running = Running()
+    running.store.damaged = {"grid-a"}
+    running.arrive(START_MS, START_MS + HOUR_MS)
+    running.settle(120)
+    assert {span.device for span in running.records.dirty.values()} == {"grid-a"}
+    assert "a block of grid-a is damaged" in running.service.status().error
+    assert key_of(PDU, "active_energy_kwh") in running.store.intervals
+    assert any(row.name == "it_energy" for row in running.store.results.values())
+    running.store.damaged = set()
+    running.settle(60)
+    assert not running.records.dirty
+    assert computed(running.store) == running.whole()[0]
+
+
+def test_figures_that_were_not_written_are_written_after_a_restart() -> None:
+    running = Running()
+    running.arrive(START_MS - HOUR_MS, START_MS + DAY_MS + HOUR_MS)
+    write = running.store.write_results
+
+    def away(rows: object) -> None:
+        raise StoreUnavailableError("the store is away")
+
+    running.store.write_results = away  # type: ignore[method-assign,assignment]
+    running.settle(120)
+    assert running.records.dirty
+    assert "figures of site site-a" in running.service.status().error
+    running.store.write_results = write  # type: ignore[method-assign]
+    anew = AnalyticsService(
+        SiteRegistry([SITE]),
+        running.store,  # type: ignore[arg-type]
+        running.records,
+        AnalyticsConfig(),
+        running.clock,
+    )
+    running.service = anew
+    running.settle(120)
+    assert not running.records.dirty
+    assert ("site-a", "kpi", "pue", "site", "day", START_MS) in running.store.results
+
+
+def test_told_to_stop_it_keeps_what_is_not_done() -> None:
+    running = Running()
+    running.arrive(START_MS, START_MS + DAY_MS)
+    running.service.stop()
+    running.settle()
+    assert running.records.dirty
