@@ -71,6 +71,8 @@ def worse_quality(before: Codes, after: Codes) -> Codes:
 
     Estimated is weaker than read by hand, which is weaker than good.
     """
+    if not (before.any() or after.any()):
+        return np.zeros(len(before), dtype=np.int8)
     estimated = (before == Quality.ESTIMATED) | (after == Quality.ESTIMATED)
     manual = (before == Quality.MANUAL) | (after == Quality.MANUAL)
     return np.where(
