@@ -37,14 +37,12 @@ class CardBuilder:
         self.t = words
         self.words = CardWords(site, live.now_ms, words)
 
-    def live_card(
-        self, card: str, title: str, subtitle: str, value: LiveValue, *figures: Figure
-    ) -> Card:
+    def live_card(self, card: str, title: str, value: LiveValue, *figures: Figure) -> Card:
         """A card of a live value, which has evidence under its own id."""
         return Card(
             id=card,
             title=title,
-            subtitle=subtitle,
+            subtitle="",
             freshness=self.words.freshness(value.time_ms, value.cadence_s),
             source=self.words.source,
             figures=figures,
@@ -111,7 +109,7 @@ class CardBuilder:
         facts = [verdict] if is_final else []
         facts.append(formats.format_span(row.start, row.end, self.site.zone))
         if row.value is not None and row.uncertainty is not None:
-            facts.append(f"± {formats.format_kpi(kpi, row.uncertainty)[0]}")
+            facts.append(formats.format_half_width(kpi, row.uncertainty))
         coverage = least_coverage(row)
         if coverage is not None:
             facts.append(self.t("coverage", share=formats.format_share(coverage)))

@@ -47,12 +47,12 @@ def age_words(state: ValueState, time_ms: int | None, now_ms: int, words: Words)
     return words("age.normal", duration=duration)
 
 
-def join_names(names: Sequence[str], words: Words) -> str:
+def join_names(names: Sequence[str], words: Words, *, named: int = _NAMED) -> str:
     """The first few names, and how many more there are."""
-    shown = ", ".join(names[:_NAMED])
-    if len(names) <= _NAMED:
+    shown = ", ".join(names[:named])
+    if len(names) <= named:
         return shown
-    return words("names.more", names=shown, n=len(names) - _NAMED)
+    return words("names.more", names=shown, n=len(names) - named)
 
 
 class CardWords:

@@ -6,7 +6,7 @@ from dashboard import formats
 from dashboard.card_builder import CardBuilder, percent, with_unit
 from dashboard.card_views import AcceleratorRow, Bar, Card, ReceptionRow
 from dashboard.card_words import join_names
-from dashboard.live_values import AcceleratorPower, ValueState
+from dashboard.live_values import AcceleratorPower, FamilyReception, ValueState
 
 FAMILY_WORDS = {
     "energy": "family.energy",
@@ -15,6 +15,14 @@ FAMILY_WORDS = {
     "accelerator": "family.accelerator",
     "weather": "family.weather",
 }
+
+
+def _silent_words(b: CardBuilder, family: FamilyReception) -> str:
+    if not family.silent:
+        return ""
+    if not family.reporting:
+        return b.t("reception.all_silent")
+    return b.t("reception.silent", names=join_names(family.silent, b.t, named=1))
 
 
 def accelerators(b: CardBuilder) -> Card:
@@ -82,7 +90,7 @@ def reception_rows(b: CardBuilder) -> list[ReceptionRow]:
                 formats.format_number(count, 0) for count in (family.reporting, family.expected)
             ),
             bar=Bar(percent(family.reporting / family.expected)),
-            silent=join_names(family.silent, b.t),
+            silent=_silent_words(b, family),
         )
         for family in b.live.families
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from analytics.boundary import CATEGORY_OF_ROLE
 from core.kpis import KpiValue
 from core.roles import ROLES
@@ -29,7 +31,7 @@ def facility(b: CardBuilder) -> Card:
         end = b.t("facility.contract", contract=formats.format_number(contract, 0))
         notes, bar = (words,), Bar(percent(value.value / contract), start="0", end=end)
     figure = b.live_figure(value, 0, notes=notes, bar=bar)
-    return b.live_card("facility", b.t("facility.title"), b.t("facility.subtitle"), value, figure)
+    return b.live_card("facility", b.t("facility.title"), value, figure)
 
 
 def it(b: CardBuilder) -> Card:
@@ -43,7 +45,7 @@ def it(b: CardBuilder) -> Card:
         bar = Bar(percent(share))
     role = ROLES[_ROLE_OF_CATEGORY[b.site.pue_category]].text.get(b.t.language)
     figure = b.live_figure(value, 0, notes=notes, bar=bar)
-    return b.live_card("it", b.t("it.title"), role, value, figure)
+    return b.live_card("it", b.t("it.title"), value, replace(figure, facts=(role,)))
 
 
 def pue(b: CardBuilder) -> Card:

@@ -120,8 +120,7 @@ def solar(b: CardBuilder) -> Card:
         notes = (b.t("solar.share", share=formats.format_share(share)),)
     power = b.live_figure(value, 1, label=b.t("solar.now_label"), notes=notes)
     energy = b.kpi_figure("pv_energy", b.t("solar.energy_label"))
-    title, subtitle = b.t("solar.title"), b.t("solar.subtitle")
-    return b.live_card("solar", title, subtitle, value, power, energy)
+    return b.live_card("solar", b.t("solar.title"), value, power, energy)
 
 
 def array_rows(b: CardBuilder) -> list[ArrayRow]:

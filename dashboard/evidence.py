@@ -139,8 +139,8 @@ def _kpi_part(row: KpiValue, site: Site, words: Words) -> EvidencePart:
     facts.append((words("evidence.coverage"), _coverage(row, site, words)))
     facts.append((words("evidence.sources"), _sources(row, words)))
     if row.uncertainty is not None and row.value is not None:
-        half = formats.format_kpi(row.kpi, row.uncertainty)[0]
-        facts.append((words("evidence.uncertainty"), f"± {half} {unit}".strip()))
+        half = formats.format_half_width(row.kpi, row.uncertainty)
+        facts.append((words("evidence.uncertainty"), f"{half} {unit}".strip()))
     facts += other_parts(row, words)
     facts += [(name, str(factor)) for name, factor in row.factors.items()]
     facts.append((words("evidence.version"), row.formula_version))

@@ -71,6 +71,14 @@ def format_kpi(kpi: str, value: float | None) -> tuple[str, str]:
     return format_number(value, definition.decimals), display_unit(definition.unit)
 
 
+def format_half_width(kpi: str, half_width: float) -> str:
+    """An uncertainty with the decimals of its figure: `± 0.009`, `± <0.1` where it rounds to 0."""
+    text, _ = format_kpi(kpi, half_width)
+    if any(digit in "123456789" for digit in text):
+        return f"± {text}"
+    return f"± <{format_number(10.0 ** -KPIS[kpi].decimals, KPIS[kpi].decimals)}"
+
+
 def format_share(share: float | None, decimals: int = 1) -> str:
     """A share 0..1 as a percentage with its sign: `99.4 %`."""
     if share is None:

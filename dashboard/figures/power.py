@@ -14,7 +14,7 @@ from dashboard.figures import frame as f
 from dashboard.power_day import PowerDay, PowerPoint, missing_spans
 from dashboard.words import Words
 
-HEIGHT = 292
+HEIGHT = 280
 _STEP_H = 3
 _NARROW_STEP_H = 6
 # A hatched span narrower than this many minutes carries no words.
@@ -180,7 +180,9 @@ def _narrow(
         shifts = f.end_label_shifts(ends, axis, f.plot_height(HEIGHT), gap_px=2 * f.LABEL_GAP_PX)
         for annotation, shift in zip(kept, shifts, strict=True):
             annotation["yshift"] = shift
-    kept += [a for a in annotations if a["xref"] == "x" and a.get("xanchor") == "right"]
+    present = [a for a in annotations if a["xref"] == "x" and a.get("xanchor") == "right"]
+    # Ends at its line: to the right of it stand the labels.
+    kept += [{**annotation, "xshift": 2} for annotation in present]
     return {
         "margin": dict(f.NARROW_MARGIN),
         "annotations": kept,

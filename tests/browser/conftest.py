@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from core.clock import SystemClock
 from core.periods import to_ms
 from core.sites import SiteRegistry
 from dashboard.accounts import FIRST_USERNAME, ensure_first_account
+from dashboard.cookies import session_cookie
 from tests.browser.board_data import board_registry, live_readings, write_history
 from tests.conftest import REPOSITORY, skip_loudly
 from tests.services.processes import ServiceProcess, find_free_port
@@ -104,6 +106,22 @@ class Board:
         """End it in good order."""
         self._process.end(signal.SIGTERM)
 
+    @cached_property
+    def session(self) -> tuple[str, str]:
+        """Name and value of the cookie of one session that tests share."""
+        from dashboard.sessions import Sessions
+        from dashboard.settings import BoardSettings
+        from storage.records.store import Records
+
+        records = Records.open(f"sqlite:///{self.folder / 'records.sqlite'}")
+        try:
+            sessions = Sessions(records, BoardSettings(), SystemClock())
+            token = sessions.sign_in(FIRST_USERNAME, self.password, "127.0.0.1")
+        finally:
+            records.close()
+        assert token is not None
+        return session_cookie(BoardSettings()), token
+
     @property
     def log(self) -> str:
         """What it logged."""
@@ -183,7 +201,10 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def open_browser(board: Board, meters: Meters, chromium: Any) -> Iterator[Callable[..., Any]]:
-    """Opens a page of a fresh browser; whatever it asks of another host fails the test."""
+    """Opens a page of a fresh browser; whatever it asks of another host fails the test.
+
+    `sign_in`: True brings a session that tests share, "form" fills in the form, False neither.
+    """
     contexts: list[Any] = []
     abroad: list[str] = []
     faults: list[str] = []
@@ -194,7 +215,7 @@ def open_browser(board: Board, meters: Meters, chromium: Any) -> Iterator[Callab
         width: int = 1440,
         height: int = 900,
         theme: str = "light",
-        sign_in: bool = True,
+        sign_in: bool | str = True,
         scripts: bool = True,
         language: str = "ko",
     ) -> Any:
@@ -221,10 +242,13 @@ def open_browser(board: Board, meters: Meters, chromium: Any) -> Iterator[Callab
         page.set_default_timeout(15_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         pages.append(page)
-        if sign_in:
+        if sign_in == "form":
             page.goto("/login")
             fill_in(page, FIRST_USERNAME, board.password)
             page.wait_for_url(f"{board.url}/")
+        elif sign_in:
+            name, value = board.session
+            context.add_cookies([{"name": name, "value": value, "url": board.url}])
         return page
 
     yield open_page

@@ -110,6 +110,7 @@ def test_values_grow_late_then_stale_then_come_back(open_browser: Open, meters: 
     page.wait_for_selector("#card-facility[data-state=stale]")
     assert "수신 끊김" in page.inner_text("#card-facility .age")
     assert page.inner_text("#card-facility .live b").strip() == "—"
+    assert page.is_visible("#card-facility .last")
     assert "마지막 값" in page.inner_text("#card-facility .last")
     # Today's figures rest on intervals: they are not late yet.
     assert page.get_attribute("#card-pue", "data-state") == "normal"
@@ -166,7 +167,7 @@ def test_the_seventh_tab_lives_like_the_first(open_browser: Open, meters: Meters
 
 
 def test_an_ended_session_is_said(open_browser: Open) -> None:
-    page = open_site(open_browser())
+    page = open_site(open_browser(sign_in="form"))
     page.wait_for_selector("#conn[data-conn=live]")
     other = page.context.new_page()
     other.goto("/")
@@ -382,8 +383,9 @@ def test_nothing_runs_over(open_browser: Open, width: int, language: str) -> Non
         assert spilled == [], path
 
 
-def test_the_overview_fits_a_desktop_screen(open_browser: Open) -> None:
-    page = open_site(open_browser())
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_the_overview_fits_a_desktop_screen(open_browser: Open, language: str) -> None:
+    page = open_site(open_browser(), query=f"?lang={language}")
     assert page.evaluate("document.documentElement.scrollHeight") <= 900
 
 

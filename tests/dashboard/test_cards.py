@@ -106,7 +106,7 @@ def test_facility_power_and_its_room(ansan: Site) -> None:
     assert view.facility is not None
     (figure,) = view.facility.figures
     assert (figure.value, figure.unit) == ("25,859", "kW")
-    assert figure.notes == ("계약전력까지 여유 14,141 kW (35 %)",)
+    assert figure.notes == ("여유 14,141 kW (35 %)",)
     assert figure.bar is not None
     assert figure.bar.start == "0"
     assert view.facility.freshness.text == "4초 전"
@@ -114,7 +114,7 @@ def test_facility_power_and_its_room(ansan: Site) -> None:
     small = replace(ansan, contract_power_kw=25_000.0)
     above = view_of(small).facility
     assert above is not None
-    assert above.figures[0].notes == ("계약전력보다 859 kW (3 %) 많습니다",)
+    assert above.figures[0].notes == ("계약보다 859 kW (3 %) 많음",)
 
 
 def test_an_incomplete_sum_is_dimmed_and_names_the_meter(ansan: Site) -> None:
