@@ -137,6 +137,7 @@ def ratio_figures(
     parts: Parts | None = None,
     suspect: Callable[[int], str] | None = None,
     factors: Mapping[str, Any] | None = None,
+    has_uncertainty: bool = True,
 ) -> list[KpiValue]:
     """Figures that are a sum over a sum of the same intervals.
 
@@ -149,6 +150,7 @@ def ratio_figures(
             `InsufficientDataError`.
         scale: Value of the formula for 1 over 1, to scale the uncertainty.
         suspect: Names the likely meter of a period whose value is impossible.
+        has_uncertainty: False where a side rests on more than meters of declared accuracy.
     """
     tiling = question.tiling
     both, together = common_intervals(question, [numerator, denominator])
@@ -182,7 +184,9 @@ def ratio_figures(
                 reason=reason,
                 coverage=Coverages(*covered),
                 sources=[side[:, at] for side in sources],
-                uncertainty=_combine([column[at] for column in meters.values()], scale),
+                uncertainty=_combine([column[at] for column in meters.values()], scale)
+                if has_uncertainty
+                else None,
                 series=_names(series, at),
                 parts={
                     numerator.name: float(above[at]),
@@ -343,7 +347,8 @@ def _figure(
         start=period.start,
         end=period.end,
         interim=is_interim(period, site),
-        value=value if is_shown else None,
+        # A sum of nothing and a negative weight is -0.0, which nobody wants to read.
+        value=value + 0.0 if is_shown and value is not None else None,
         unit=KPIS[subject.kpi].unit,
         verdict=verdict,
         reason=reason,

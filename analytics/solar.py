@@ -109,6 +109,7 @@ def pv_performance_ratio(question: Question) -> list[KpiValue]:
             Side("pv_energy_kwh", question.tiling, energy),
             Side("reference_energy_kwh", question.tiling, reference),
             lambda a, b: formulas.divide(a, b, "irradiation on the array"),
+            has_uncertainty=False,  # an array declares its meter's accuracy, not its sensor's
         )
     return found
 

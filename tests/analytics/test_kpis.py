@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analytics.carbon import Factor
 from analytics.kpis import applicable_kpis, compute_kpi_rows, compute_kpis
@@ -528,6 +530,7 @@ def test_performance_ratio_measures_each_array_against_its_own_plane() -> None:
     case.put("pv-roof", "poa_irradiance_w_per_m2", [200.0, 200.0, 0.5, 0.0])
     value = case.ask("pv_performance_ratio", "pv-roof")
     assert value.value == pytest.approx(32 / (100 * 0.4))
+    assert value.uncertainty is None
 
 
 # ------------------------------------------------------------------ accelerators
@@ -685,6 +688,47 @@ def test_rows_of_hours_are_the_questions_of_hours() -> None:
     for number, row in enumerate(rows):
         alone = case.ask("pue", period=period_of(4, 4 * number))
         assert row == alone
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.floats(0.0, 1e4), min_size=96, max_size=96),
+    st.integers(0, 90),
+    st.integers(1, 40),
+)
+def test_parts_of_a_day_add_up_to_the_day(amounts: list[float], gap: int, length: int) -> None:
+    case = Case(FEED, PDU)
+    silent = [gap <= i < gap + length for i in range(96)]
+    case.put(
+        "grid-a",
+        KWH,
+        amounts,
+        count=96,
+        covered_s=[0.0 if s else 900.0 for s in silent],
+        estimated_s=[900.0 if s else 0.0 for s in silent],
+    )
+    end = min(gap + length, 96)
+    put_gap(case.records, FEED, KWH, gap, end, sum(amounts[gap:end]))
+    case.site = make_site(FEED, PDU, gate=Gate(1e-9, 1e-9))
+    whole = case.ask("facility_energy", period=period_of(96))
+    assert whole.coverage.numerator == pytest.approx(1.0)
+    for resolution in ("15m", "hour"):
+        rows = compute_kpi_rows(
+            case.store,  # type: ignore[arg-type]
+            case.records,
+            case.site,
+            period_of(96),
+            resolution=resolution,  # type: ignore[arg-type]
+            kpis=["facility_energy"],
+            now=NOW,
+        )
+        known = sum(row.value or 0.0 for row in rows)
+        hidden = [row for row in rows if row.value is None]
+        assert all(row.coverage.numerator == 0.0 for row in hidden)
+        inside = sum(
+            amounts[i] for row in hidden for i in range(96) if row.start <= at(900 * i) < row.end
+        )
+        assert known + inside == pytest.approx(whole.value, rel=1e-9, abs=1e-6)
 
 
 def test_a_period_that_has_not_begun_or_ended_says_so() -> None:
