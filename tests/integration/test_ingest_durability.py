@@ -64,7 +64,6 @@ def kill_loop(ingester: Ingester, kills: int, seed: int) -> None:
 
     thread = threading.Thread(target=publish)
     thread.start()
-    began = time.monotonic()
     chance = random.Random(seed)
     for _ in range(kills):
         time.sleep(chance.uniform(0.05, 0.6))
@@ -72,11 +71,11 @@ def kill_loop(ingester: Ingester, kills: int, seed: int) -> None:
         ingester.start(wait=chance.random() < 0.7)
     stop.set()
     thread.join()
-    rate = published[0] / (time.monotonic() - began)
     client.disconnect()
     client.loop_stop()
     ledger = ingester.drained(published[0])
-    assert rate > 900, rate
+    # Enough between two kills to catch a wrong order; how fast this machine is, is no matter here.
+    assert published[0] > 300 * kills
     assert ledger["stored"] == published[0]
     assert ledger["received"] == ledger["stored"] + ledger["duplicate"]
     # Nothing lost, nothing invented, nothing doubled: each number once, in order.
