@@ -12,14 +12,15 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.clock import Clock
 from core.errors import (
     SpoolFullError,
+    StoreError,
     StoreMisconfiguredError,
     StoreRejectedError,
     StoreUnavailableError,
@@ -66,7 +67,6 @@ class Forwarder:
         spool: Spool,
         store: TimeSeriesStore,
         records: IngestRecords,
-        clock: Clock,
         *,
         registry: SiteRegistry | None = None,
         limits: IngestLimits | None = None,
@@ -83,6 +83,11 @@ class Forwarder:
         self._failpoint = failpoint
         self._classifier = self._new_classifier()
         self._above: dict[int, int] = {}
+        for kind in (READINGS, REFUSALS):
+            # Before anything is received: no number may be given that the records have booked. If
+            # they are away, numbers begin at the clock's milliseconds, and they are asked later.
+            with suppress(StoreError):
+                self._ask_booked(book_of(spool.partition, kind))
         self._pause_s = 0.5
         self.state = "starting"
         self.forwarded = 0
@@ -154,15 +159,18 @@ class Forwarder:
             return [], 0
         book = book_of(self._spool.partition, kind)
         if book not in self._above:
-            # Asked at the start of this life and after anything went wrong.
-            self._above[book] = self._records.applied_commit(book)
-            self._spool.begin_above(self._above[book])
+            self._ask_booked(book)
         booked = [spooled.number for spooled in group if spooled.number <= self._above[book]]
         if booked:
             # Booked before a crash and not forgotten yet.
             self._spool.remove(booked)
             group = group[len(booked) :]
         return group, len(booked)
+
+    def _ask_booked(self, book: int) -> None:
+        """Ask what is booked: at the start of this life and after anything went wrong."""
+        self._above[book] = self._records.applied_commit(book)
+        self._spool.begin_above(self._above[book])
 
     def _book(
         self, kind: int, group: Sequence[SpooledCommit], codes: Sequence[Sequence[_Verdicts]]

@@ -381,11 +381,11 @@ def _count_rows(body: Mapping[str, Any], values: Mapping[str, Any]) -> int:
         lengths.append((metric, len(column)))
     if "device" in body and not isinstance(body["device"], list):
         raise RefusedReadingError("wrong_shape", f"device is {_kind(body['device'])}, not a list")
-    lengths.extend(
+    lengths += [
         (name, len(body[name]))
         for name in ("ts", "device", "quality", "seq")
         if isinstance(body.get(name), list)
-    )
+    ]
     if len({length for _, length in lengths}) > 1:
         shown = ", ".join(f"{name[:32]!a} {length}" for name, length in lengths[:8])
         raise RefusedReadingError("wrong_shape", f"lists of different lengths: {shown}")

@@ -101,14 +101,13 @@ class Partition:
                 registry,
                 site_readings_per_s=config.site_readings_per_s,
                 limits=limits,
-                # No time stamp that was accepted lies further ahead than this.
+                # No time stamp that was accepted before lies further ahead than this.
                 received_before_ms=clock.now_ms() + limits.future_ms,
             )
             self.forwarder = Forwarder(
                 self.spool,
                 store,
                 records,
-                clock,
                 registry=registry,
                 limits=limits,
                 failpoint=failpoint,

@@ -6,16 +6,14 @@ acknowledged. A row leaves only after its readings are in the store and its coun
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError, Problem, SpoolFullError
@@ -27,10 +25,13 @@ from ingest.spool_files import (
     SCHEMA,
     TABLES,
     digest_of,
+    hold_file,
+    lenient_text,
     pack_verdicts,
     parse_ledger,
     render_ledger,
     spool_path,
+    sync_folder,
     unpack_verdicts,
 )
 from ingest.spool_salvage import rescue
@@ -39,6 +40,8 @@ _LOG = logging.getLogger(__name__)
 # What is left free where little is there at all.
 _LEAST_RESERVE = MIB // 2
 _SHRINK_PAGES = 4_096
+_FEW_PAGES = 64
+_REMOVED_AT_ONCE = 500
 # A larger number of a schema is damage.
 _ANY_SCHEMA = 1_000
 _INSERT = (
@@ -71,7 +74,8 @@ class Spool:
         max_pages: Largest file in pages; for tests.
 
     Raises:
-        ConfigurationError: Another process holds it, or its schema is newer.
+        ConfigurationError: Another process holds it, it cannot be written, or its schema is newer.
+        SpoolFullError: The disk is so full that it cannot even be opened.
     """
 
     def __init__(
@@ -93,7 +97,8 @@ class Spool:
         disk = os.statvfs(folder)
         share = disk.f_blocks * disk.f_frsize // 16
         self._reserve = min(reserve_bytes, max(_LEAST_RESERVE, share))
-        self._lock_file = _hold(self.path.with_suffix(".lock"), self.path)
+        self._log_path = Path(f"{self.path}-wal")
+        self._lock_file = hold_file(self.path.with_suffix(".lock"), self.path)
         # One lock for the connection that writes, one for the forwarder's that reads.
         self._writing = threading.Lock()
         self._reading = threading.Lock()
@@ -101,6 +106,8 @@ class Spool:
             self._open()
         except sqlite3.OperationalError as error:
             self._lock_file.close()
+            if "full" in str(error):
+                raise SpoolFullError(f"{self.path}: {error}: free space on the disk") from None
             hint = "free space, or make the folder and its files writable for this account"
             raise ConfigurationError(
                 [Problem(str(self.path), "", f"cannot be opened: {error}", hint)]
@@ -116,7 +123,7 @@ class Spool:
             if not self._is_damage(error):
                 raise
             self._rescue(error)
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
 
     def _is_damage(self, error: sqlite3.DatabaseError) -> bool:
         """Whether opening failed for what the file holds, not for the disk or its permissions."""
@@ -150,6 +157,7 @@ class Spool:
             self.path, timeout=30, isolation_level=None, check_same_thread=False
         )
         self._reader.execute("PRAGMA query_only=ON")
+        self._reader.text_factory = lenient_text
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -230,12 +238,30 @@ class Spool:
                 f"{self.path}: {self._bytes} bytes wait, {self._max_bytes} are allowed: bring the "
                 "store back or allow more; until then nothing is acknowledged"
             )
-        disk = os.statvfs(self.path.parent)
-        if disk.f_bavail * disk.f_frsize - size < self._reserve:
+        if self._free_bytes() - size < self._reserve:
+            # The log may be carried over into the file, and what was forwarded has left holes in
+            # it: these are given back first.
+            with self._writing:
+                self._empty_log()
+            self._shrink(_FEW_PAGES, lambda: self._free_bytes() - size < self._reserve)
+        if self._free_bytes() - size < self._reserve:
             raise SpoolFullError(
                 f"{self.path}: less than {self._reserve} bytes are free: free space on the disk; "
                 "until then nothing is acknowledged"
             )
+
+    def _free_bytes(self) -> int:
+        """Free space, less what carrying the log over into the file may still take."""
+        disk = os.statvfs(self.path.parent)
+        try:
+            log = self._log_path.stat().st_size
+        except FileNotFoundError:
+            log = 0
+        return disk.f_bavail * disk.f_frsize - log
+
+    def _empty_log(self) -> None:
+        with suppress(sqlite3.OperationalError):
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -332,24 +358,52 @@ class Spool:
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Forget commits that are in the store and in the records."""
-        with self._writing:
-            gone = 0
-            with self._transaction():
-                for number in numbers:
-                    found = self._writer.execute(
-                        "SELECT length(packed) FROM commits WHERE number = ?", (number,)
-                    ).fetchone()
-                    gone += found[0] if found else 0
-                    self._writer.execute("DELETE FROM commits WHERE number = ?", (number,))
-            self._bytes = max(0, self._bytes - gone)
+        left = list(numbers)
+        size = _REMOVED_AT_ONCE
+        while left:
+            try:
+                with self._writing:
+                    self._remove(left[:size])
+                del left[:size]
+            except SpoolFullError:
+                if size == 1:
+                    raise
+                size = max(1, size // 10)
+            if size < _REMOVED_AT_ONCE:
+                # Forgetting needs room in the log: on a full disk it goes in small steps.
+                with self._writing:
+                    self._empty_log()
+
+    def _remove(self, numbers: Sequence[int]) -> None:
+        gone = 0
+        with self._transaction():
+            for number in numbers:
+                found = self._writer.execute(
+                    "SELECT length(packed) FROM commits WHERE number = ?", (number,)
+                ).fetchone()
+                gone += found[0] if found else 0
+                self._writer.execute("DELETE FROM commits WHERE number = ?", (number,))
+        self._bytes = max(0, self._bytes - gone)
 
     def shrink(self) -> None:
         """Give room back to the disk after a long outage of the store; cheap when there is none."""
         with self._writing, suppress(sqlite3.OperationalError):
             free = self._writer.execute("PRAGMA freelist_count").fetchone()[0]
-            if free > _SHRINK_PAGES:
-                self._writer.execute(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})").fetchall()
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if free > _SHRINK_PAGES:
+            again = iter((True, False))
+            self._shrink(_SHRINK_PAGES, lambda: next(again))
+
+    def _shrink(self, pages: int, is_needed: Callable[[], bool]) -> None:
+        """Cut free pages off the file, so many at a time: moving them needs room itself."""
+        with self._writing, suppress(sqlite3.OperationalError):
+            while is_needed():
+                before = self._writer.execute("PRAGMA freelist_count").fetchone()[0]
+                # As a script: by `execute` it would stop after one page.
+                self._writer.executescript(f"PRAGMA incremental_vacuum({pages});")
+                self._empty_log()
+                after = self._writer.execute("PRAGMA freelist_count").fetchone()[0]
+                if after >= before:
+                    break
 
     def exchange_filters(self, filters: Sequence[str]) -> list[str]:
         """Keep what the session subscribes to from now on; returns what it did before.
@@ -410,30 +464,3 @@ class Spool:
             self._reader.close()
             self._writer.close()
         self._lock_file.close()
-
-
-def _hold(lock_path: Path, path: Path) -> TextIO:
-    file = lock_path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        file.close()
-        hint = "stop that process, or give this one other partitions"
-        problem = f"is held by the process {holder}"
-        raise ConfigurationError([Problem(str(path), "", problem, hint)]) from None
-    file.seek(0)
-    file.truncate()
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
-
-
-def _sync_folder(folder: Path) -> None:
-    # The file's name has to survive a power failure too, not only its content.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

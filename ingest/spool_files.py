@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
+from core.errors import ConfigurationError, Problem
 from core.ledger import LedgerCounts, LedgerHour
 
 _LOG = logging.getLogger(__name__)
@@ -178,6 +182,46 @@ def read_spool_ledger(path: Path, site: str, start_ms: int, end_ms: int) -> list
     return found
 
 
+def lenient_text(text: bytes) -> str:
+    """Text of a file that may be damaged: what is no UTF-8 fails at its checksum, not here."""
+    return text.decode("utf-8", "replace")
+
+
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, beside the ingester that does."""
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+    connection.text_factory = lenient_text
+    return connection
+
+
+def hold_file(lock_path: Path, path: Path) -> TextIO:
+    """Take the lock of a spool for as long as the returned file is open.
+
+    Raises:
+        ConfigurationError: Another process has it, named by its id.
+    """
+    file = lock_path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        hint = "stop that process, or give this one other partitions"
+        problem = f"is held by the process {holder}"
+        raise ConfigurationError([Problem(str(path), "", problem, hint)]) from None
+    file.seek(0)
+    file.truncate()
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of a folder durable."""
+    # The file's name has to survive a power failure too, not only its content.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ingest.spool_files import lenient_text
+
 _LOG = logging.getLogger(__name__)
 _TABLES = {"commits": 8, "set_aside": 8}
 # Numbers that are asked for one by one where the tree can no longer be walked.
@@ -25,6 +27,7 @@ def rescue(damaged: Path, into: sqlite3.Connection) -> tuple[int, list[int]]:
         How many commits were saved, and the numbers of those that were not, as far as known.
     """
     source = sqlite3.connect(damaged, timeout=5)
+    source.text_factory = lenient_text
     saved, lost = 0, []
     into.execute("BEGIN IMMEDIATE")
     try:

@@ -79,7 +79,6 @@ class Bench:
             self.spool,
             self.store,
             self.records,
-            self.clock,
             failpoint=lambda name: self.failpoint(name),  # noqa: PLW0108 - it is exchanged later
         )
 
