@@ -64,7 +64,6 @@ def kill_loop(ingester: Ingester, kills: int, seed: int) -> None:
 
     thread = threading.Thread(target=publish)
     thread.start()
-    began = time.monotonic()
     chance = random.Random(seed)
     for _ in range(kills):
         time.sleep(chance.uniform(0.05, 0.6))
@@ -72,11 +71,11 @@ def kill_loop(ingester: Ingester, kills: int, seed: int) -> None:
         ingester.start(wait=chance.random() < 0.7)
     stop.set()
     thread.join()
-    rate = published[0] / (time.monotonic() - began)
     client.disconnect()
     client.loop_stop()
     ledger = ingester.drained(published[0])
-    assert rate > 900, rate
+    # Enough between two kills to catch a wrong order; how fast this machine is, is no matter here.
+    assert published[0] > 300 * kills
     assert ledger["stored"] == published[0]
     assert ledger["received"] == ledger["stored"] + ledger["duplicate"]
     # Nothing lost, nothing invented, nothing doubled: each number once, in order.
@@ -139,7 +138,7 @@ from ingest.partition import Partition
 original = Partition._commit_and_acknowledge
 def acknowledge_first(self, commit, messages):
     self.subscriber.acknowledge(messages)
-    time.sleep(0.02)
+    time.sleep(0.1)
     self.subscriber.acknowledge, kept = (lambda messages: 0), self.subscriber.acknowledge
     try:
         return original(self, commit, messages)
@@ -168,10 +167,12 @@ def test_no_acknowledgement_leaves_before_its_commit_is_on_disk(
         made.start()
         client = made.publisher()
         base_ms = int(time.time() * 1000) - 3_600_000
-        for number in range(25):
+        for number in range(14):
             client.publish(TOPIC, document(number, base_ms), qos=1).wait_for_publish(timeout=10)
-            time.sleep(0.15)
-        made.drained(25)
+            # Far enough apart for the forwarding of one to be over before the next arrives: its
+            # own syncs must not be taken for the commit's.
+            time.sleep(0.6)
+        made.drained(14)
         client.disconnect()
         client.loop_stop()
         assert made.process is not None
@@ -181,8 +182,8 @@ def test_no_acknowledgement_leaves_before_its_commit_is_on_disk(
         os.kill(int(child), signal.SIGTERM)
         made.process.wait(timeout=15)
         sent, faults = unsynced_acknowledgements(trace)
-        assert sent >= 20
-        assert faults > 15 if mutant else faults == 0
+        assert sent >= 12
+        assert faults >= 8 if mutant else faults == 0, (sent, faults)
     finally:
         made.close()
 
