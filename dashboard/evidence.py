@@ -11,7 +11,7 @@ from core.sites import Site
 from dashboard import formats
 from dashboard.card_builder import VERDICT_WORDS
 from dashboard.card_words import CardWords
-from dashboard.evidence_words import reason_words
+from dashboard.evidence_words import full_reason_words
 from dashboard.formula_words import formula_words, other_parts
 from dashboard.live_values import LiveSnapshot, LiveValue
 from dashboard.today import SiteDay
@@ -133,7 +133,7 @@ def _kpi_part(row: KpiValue, site: Site, words: Words) -> EvidencePart:
         (words("evidence.period"), f"{local_day:%Y-%m-%d} {span} {zone_name}"),
     ]
     if row.reason:
-        facts.append((words("evidence.reason"), reason_words(row, words)))
+        facts.append((words("evidence.reason"), full_reason_words(row, words)))
     if row.category is not None:
         facts.append((words("evidence.category"), words("pue.category", category=row.category)))
     facts.append((words("evidence.coverage"), _coverage(row, site, words)))

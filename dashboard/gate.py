@@ -93,6 +93,9 @@ class Gate:
         if refusal is not None:
             await refusal(scope, receive, guarded)
             return
+        if scope["method"] == "HEAD" and is_open(scope["path"]):
+            # Watchers ask so; the server sends the head only, whatever we answer.
+            scope = {**scope, "method": "GET"}
         await self._run(scope, receive, guarded)
 
     async def _refusal(self, scope: Scope) -> Response | None:

@@ -25,14 +25,12 @@ class ValueState(StrEnum):
     """How recent a value is, against the cadence at which it should come.
 
     LATE: older than two cadences. STALE: older than five; the value is no longer shown as present.
-    OUT: taken out of service on purpose, not counted.
     """
 
     NORMAL = "normal"
     LATE = "late"
     STALE = "stale"
     NO_DATA = "no_data"
-    OUT = "out"
 
 
 # Latest values of one site: (device, metric) -> sample.

@@ -58,7 +58,6 @@ _STATE_WORDS = {
     ValueState.LATE: "state.late",
     ValueState.STALE: "state.stale",
     ValueState.NO_DATA: "state.no_data",
-    ValueState.OUT: "state.out",
 }
 _DASH_PIECES = ("app_entry", "dash_config", "dash_scripts", "dash_renderer")
 # Worst first: silent, late, without data, normal, planned.

@@ -103,7 +103,7 @@ function showClock() {
 function showAge(card) {
   const time = card.dataset.time ? Number(card.dataset.time) : null;
   const state = ageState(time, Number(card.dataset.late), Number(card.dataset.stale), now());
-  if (card.dataset.state !== state && card.dataset.state !== 'out') {
+  if (card.dataset.state !== state) {
     card.dataset.state = state;
     card.classList.remove('changed');
     // Reading the width starts the outline anew.

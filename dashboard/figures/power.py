@@ -79,7 +79,7 @@ def power_chart(day: PowerDay, zone: ZoneInfo, words: Words) -> PowerChart:
         traces,
         time=time,
         axis=axis,
-        tick_texts=[formats.format_number(tick, 0) for tick in axis.ticks],
+        tick_texts=[formats.format_number(tick, 0) if ends else "" for tick in axis.ticks],
         zone=zone,
         height=HEIGHT,
         annotations=annotations,

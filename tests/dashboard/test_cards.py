@@ -14,7 +14,7 @@ from dashboard.card_views import SiteView
 from dashboard.card_words import age_state, age_words
 from dashboard.cards import site_view
 from dashboard.evidence import card_evidence
-from dashboard.evidence_words import reason_words
+from dashboard.evidence_words import full_reason_words, reason_words
 from dashboard.formula_words import formula_words
 from dashboard.live_values import ValueState, live_snapshot
 from dashboard.today import compute_site_day
@@ -303,11 +303,11 @@ def test_the_balance_of_the_tank(ansan: Site) -> None:
     [
         (
             "pdu-2a/active_energy_kwh is covered for 71.3 % of the period; any figure needs 80%",
-            "pdu-2a/active_energy_kwh의 수집률이 71.3 %입니다",
+            "pdu-2a의 수집률이 71.3 %입니다",
         ),
         (
             "gpu-001/energy_kwh and 3 more together is covered for 71.3 % of the period; x",
-            "gpu-001/energy_kwh and 3 more together의 수집률이 71.3 %입니다",
+            "gpu-001 외 3대의 수집률이 71.3 %입니다",
         ),
         (
             "all meters together are covered for 78.0 % of the period; any figure needs 80%",
@@ -316,12 +316,11 @@ def test_the_balance_of_the_tank(ansan: Site) -> None:
         (
             "IT energy of 5.0 kWh exceeds facility energy of 4.0 kWh, which is impossible; the "
             "likely meter is pdu-1a/active_energy_kwh, which shows more",
-            "IT 전력량이 설비 전력량보다 많아 값을 내지 않습니다 · "
-            "확인할 계량기: pdu-1a/active_energy_kwh",
+            "IT 전력량이 설비 전력량보다 많아 값을 내지 않습니다 · 확인할 계량기: pdu-1a",
         ),
         (
             "something that nobody has thought of at mains-1/volume_m3",
-            "값을 내기에 자료가 맞지 않습니다 · 확인할 계량기: mains-1/volume_m3",
+            "값을 내기에 자료가 맞지 않습니다 · 확인할 계량기: mains-1",
         ),
     ],
 )
@@ -331,6 +330,10 @@ def test_reasons_in_both_languages(ansan: Site, reason: str, korean: str) -> Non
     kpis.verdict, kpis.reason = Verdict.REFUSED, reason
     row = compute_site_day(ansan, stores, stores, NOW, kpis).kpis["pue", "site"]
     assert reason_words(row, load_words()["ko"]) == korean
-    assert reason_words(row, load_words()["en"]) == reason
+    assert full_reason_words(row, load_words()["en"]) == reason
+    english = reason_words(row, load_words()["en"])
+    assert english
+    assert "/" not in english
+    assert len(english) <= 90
     final = compute_site_day(ansan, stores, stores, NOW, FakeKpis()).kpis["pue", "site"]
     assert reason_words(final, load_words()["ko"]) == ""

@@ -147,7 +147,7 @@ def test_no_data_at_all_keeps_the_axis() -> None:
     chart = draw(make_day(gaps=tuple(range(96))))
     (hatch,) = [trace for trace in chart.figure["data"] if "fillpattern" in trace]
     assert hatch["name"] == "이 기간에는 자료가 없습니다"
-    assert chart.figure["layout"]["yaxis"]["ticktext"]
+    assert set(chart.figure["layout"]["yaxis"]["ticktext"]) == {""}
     assert "최근 24시간 자료가 없습니다" in chart.summary
 
 

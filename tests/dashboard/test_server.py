@@ -99,6 +99,27 @@ def test_the_server_does_not_name_its_maker(running: Running) -> None:
     assert "uvicorn" not in str(answer.headers).lower()
 
 
+def test_answers_are_not_held_back_by_the_socket(running: Running) -> None:
+    connection = running.connect()
+    took = []
+    for _ in range(9):
+        started = time.perf_counter()
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        took.append(time.perf_counter() - started)
+    # With Nagle's algorithm on, each would wait 40 ms for the browser's acknowledgement.
+    assert sorted(took)[4] < 0.03
+
+
+def test_watchers_may_ask_for_the_head_only(running: Running) -> None:
+    connection = running.connect()
+    for path in ("/healthz", "/readyz", "/login"):
+        connection.request("HEAD", path)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert answer.read() == b""
+
+
 def test_open_feeds_do_not_hold_up_the_end(running: Running) -> None:
     cookie = running.cookie()
     feeds = [
