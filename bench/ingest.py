@@ -144,6 +144,7 @@ class Bench:
             "GREENDC_TIMESERIES__ORG": self.influxd.org,
             "GREENDC_TIMESERIES__TOKEN": self.influxd.token,
             "GREENDC_TIMESERIES__BUCKET": bucket,
+            "GREENDC_TIMESERIES__RAW_DAYS": "0",
             "GREENDC_HEALTH__PORT": "0",
             "GREENDC_LOG__FORMAT": "text",
         }
