@@ -14,10 +14,11 @@ from core.periods import Period
 from core.ports import TimeSeriesStore
 from core.samples import ReadingBlock
 from core.site_files import build_registry
+from sims.demo_sites import render_demo_site
 from tests.services.influxd import InfluxdServer
 
 _DAYS = 31
-_CADENCE_S = 60
+_CADENCE_S = 300
 _REPEATS = 7
 _SITE_FILE = Path(__file__).parents[1] / "config" / "sites" / "kakao-ansan.toml"
 
@@ -30,14 +31,20 @@ def run(folder: Path, rounds: int) -> None:
     from storage.influx.store import InfluxStore
     from storage.records.store import Records
 
-    site = next(iter(build_registry({"site": _SITE_FILE.read_text(encoding="utf-8")})))
+    end = datetime(2026, 11, 1, tzinfo=UTC)
+    text = render_demo_site(
+        _SITE_FILE.read_text(encoding="utf-8"),
+        history_cadence_s=_CADENCE_S,
+        demo_start=end,
+        live_cadence_s=_CADENCE_S,
+    )
+    site = next(iter(build_registry({"site": text})))
     influxd = InfluxdServer(folder / "influxd", own_process=True).start()
     embedded = EmbeddedStore(folder / "embedded", 0, role="all")
     influx = InfluxStore(
         url=influxd.url, org=influxd.org, bucket="bench", token=influxd.token, raw_days=0
     )
     influx.prepare()
-    end = datetime(2026, 11, 1, tzinfo=UTC)
     month = Period(end - timedelta(days=_DAYS), end)
     day = Period(end - timedelta(days=1), end)
     stores: list[tuple[str, TimeSeriesStore, Records]] = []
