@@ -30,6 +30,7 @@ from dashboard.problems import problem_response
 from dashboard.readiness import ReadinessReport
 from dashboard.sessions import Sessions
 from dashboard.settings import BoardSettings
+from dashboard.shell import Shell
 from dashboard.site_pages import SitePages
 from dashboard.static_files import StaticFiles
 from dashboard.today import ComputeKpis, SiteDays
@@ -81,9 +82,11 @@ def create_app(
         settings=settings,
         clock=clock,
     )
+    shell = Shell(registry=registry, pages=pages, static=static, clock=clock)
     site_pages = SitePages(
         registry=registry,
         pages=pages,
+        shell=shell,
         static=static,
         hub=hub,
         days=days,
@@ -100,7 +103,7 @@ def create_app(
     app.include_router(api_routes(registry, days))
     _add_static(app, static)
     dash = mount_charts(app, registry, days)
-    _add_not_found(app, site_pages)
+    _add_not_found(app, shell)
     app.add_middleware(CallbackGuard, outputs=dash.callback_map)
     app.add_middleware(GZipMiddleware, minimum_size=_SMALLEST_PACKED, compresslevel=6)
     policy = content_security_policy(list(dash.csp_hashes()))
@@ -126,13 +129,13 @@ def _add_static(app: FastAPI, static: StaticFiles) -> None:
         return RedirectResponse(static.url("icon.svg"), 301)
 
 
-def _add_not_found(app: FastAPI, site_pages: SitePages) -> None:
+def _add_not_found(app: FastAPI, shell: Shell) -> None:
     # Dash would answer every unknown path with its own page.
     @app.get("/{path:path}", include_in_schema=False)
     async def unknown(request: Request) -> Response:
         if is_for_machines(request.url.path):
             return problem_response(404)
-        return site_pages.message(request, 404)
+        return shell.message(request, 404)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:

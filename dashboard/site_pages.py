@@ -13,17 +13,15 @@ from starlette.responses import Response
 from core.clock import Clock
 from core.quality import Verdict
 from core.sites import Site, SiteRegistry
-from core.text import LANGUAGES, Language
+from core.text import Language
 from dashboard import formats
 from dashboard.card_builder import VERDICT_WORDS
 from dashboard.card_words import CardWords
 from dashboard.cards import site_view
 from dashboard.evidence import card_evidence
-from dashboard.figures.palette import dark_by_light
-from dashboard.live_feed import LiveCards
 from dashboard.live_hub import LiveHub, LiveState
 from dashboard.live_values import ValueState
-from dashboard.page_context import Choices, Pages, read_choices, switch_address
+from dashboard.page_context import Pages, read_choices
 from dashboard.permissions import (
     ForbiddenError,
     NoSuchSiteError,
@@ -32,27 +30,12 @@ from dashboard.permissions import (
     is_allowed,
 )
 from dashboard.problems import problem_response
+from dashboard.shell import Shell
 from dashboard.static_files import StaticFiles
 from dashboard.today import SiteDay, SiteDays
 from dashboard.visitors import current_visitor
 from dashboard.words import load_words
 
-# Words that the page's script puts together by itself.
-SCRIPT_WORDS = (
-    "duration.seconds",
-    "duration.minutes",
-    "duration.hours",
-    "duration.days",
-    "age.normal",
-    "age.late",
-    "age.stale",
-    "age.none",
-    "age.lost",
-    "conn.live",
-    "conn.lost",
-    "conn.fault",
-    "evidence.failed",
-)
 _STATE_WORDS = {
     ValueState.NORMAL: "state.normal",
     ValueState.LATE: "state.late",
@@ -87,6 +70,7 @@ class SitePages:
         *,
         registry: SiteRegistry,
         pages: Pages,
+        shell: Shell,
         static: StaticFiles,
         hub: LiveHub,
         days: SiteDays,
@@ -100,6 +84,7 @@ class SitePages:
         """
         self._registry = registry
         self._pages = pages
+        self._shell = shell
         self._static = static
         self._hub = hub
         self._days = days
@@ -133,7 +118,9 @@ class SitePages:
             rows.append(self._live_row(site, state, await self._days.get(site), choices.language))
         rows.sort(key=lambda row: _ORDER.index(row.state))
         simulated = any(site.is_simulated for site in known)
-        return self._answer(request, "sites.html", choices, None, simulated=simulated, rows=rows)
+        return self._shell.answer(
+            request, "sites.html", choices, None, here="sites", simulated=simulated, rows=rows
+        )
 
     async def overview(self, request: Request, site_id: str) -> Response:
         """A site's page: the newest values stand in it before any script has run."""
@@ -142,9 +129,9 @@ class SitePages:
         try:
             site = authorize(visitor.account, "live", site_id, self._registry)
         except NoSuchSiteError:
-            return self.message(request, 404)
+            return self._shell.message(request, 404)
         except ForbiddenError:
-            return self.message(request, 403)
+            return self._shell.message(request, 403)
         state = await self._hub.latest(site)
         day = await self._days.get(site)
         words = load_words()[choices.language]
@@ -155,7 +142,6 @@ class SitePages:
         local = now.astimezone(site.zone)
         values: dict[str, Any] = {
             "view": view,
-            "here": "overview",
             "is_faulty": state.is_faulty or self._days.is_faulty(site),
             "place": f"{place} · {role}",
             "clock": {
@@ -168,8 +154,8 @@ class SitePages:
         }
 
         def render(dash: dict[str, str]) -> str:
-            return self._render(
-                request, "site.html", choices, site, simulated=site.is_simulated, **values, **dash
+            return self._shell.render(
+                request, "site.html", choices, site, here="overview", **values, **dash
             )
 
         if values["has_chart"]:
@@ -198,18 +184,6 @@ class SitePages:
         if view is None:
             return problem_response(404)
         return self._pages.answer("evidence.html", choices, view=view)
-
-    def message(self, request: Request, status: int) -> Response:
-        """A page that says why there is nothing here, and whom to ask."""
-        choices = read_choices(request, current_visitor())
-        heading, lines = {
-            403: ("forbidden.title", ("forbidden.text",)),
-            404: ("missing_page.title", ("missing_page.text",)),
-        }[status]
-        html = self._render(
-            request, "message.html", choices, None, simulated=False, heading=heading, lines=lines
-        )
-        return self._pages.as_page(html, choices, status=status)
 
     # ------------------------------------------------------------ pieces
 
@@ -258,65 +232,3 @@ class SitePages:
             power=f"{kw} kW" if known else kw,
             age=freshness.text,
         )
-
-    def _answer(
-        self,
-        request: Request,
-        template: str,
-        choices: Choices,
-        site: Site | None,
-        *,
-        simulated: bool,
-        **values: Any,
-    ) -> Response:
-        html = self._render(request, template, choices, site, simulated=simulated, **values)
-        return self._pages.as_page(html, choices)
-
-    def _render(
-        self,
-        request: Request,
-        template: str,
-        choices: Choices,
-        site: Site | None,
-        *,
-        simulated: bool,
-        **values: Any,
-    ) -> str:
-        visitor = current_visitor()
-        live_sites = allowed_sites(visitor.account, "live", self._registry)
-        return self._pages.render(
-            template,
-            choices,
-            site=site,
-            visitor=visitor,
-            simulated=simulated,
-            page_data=self._page_data(site, choices.language),
-            switches={
-                "languages": {name: switch_address(request, lang=name) for name in LANGUAGES},
-                "themes": {
-                    name: switch_address(request, theme="auto" if name == choices.theme else name)
-                    for name in ("light", "dark")
-                },
-                "sites": [known for known in live_sites if known.status != "planned"],
-            },
-            **{"here": "", **values},
-        )
-
-    def _page_data(self, site: Site | None, language: Language) -> dict[str, Any]:
-        words = load_words()[language].texts
-        data: dict[str, Any] = {
-            "now": self._clock.now_ms(),
-            "zone": site.zone.key if site else "Asia/Seoul",
-            "words": {key: words[key] for key in SCRIPT_WORDS},
-            "feed": "",
-        }
-        if site is not None:
-            feed, snapshot = LiveCards.addresses(site, language)
-            data.update(
-                site=site.id,
-                feed=feed,
-                feedSnapshot=snapshot,
-                worker=self._static.url("live-worker.js"),
-                dark=dark_by_light(),
-            )
-        return data

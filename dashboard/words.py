@@ -1,7 +1,8 @@
 """Every word that a user of the board reads, from the catalogues in `dashboard/text/`.
 
-`ko.po` and `en.po` are gettext catalogues whose ids are short English names; placeholders are
-`{name}`. Names of metrics, roles and KPIs come from the catalogues of `core`.
+`ko/*.po` and `en/*.po` are gettext catalogues, one file for each part of the board; ids are short
+English names and unique over all files; placeholders are `{name}`. Names of metrics, roles and KPIs
+come from the catalogues of `core`.
 """
 
 from __future__ import annotations
@@ -41,21 +42,25 @@ class Words:
 
 @lru_cache(maxsize=1)
 def load_words() -> dict[Language, Words]:
-    """Read both catalogues, once per process."""
+    """Read the catalogues of both languages, once per process."""
     return {language: Words(language, read_catalogue(language)) for language in LANGUAGES}
 
 
 def read_catalogue(language: Language) -> dict[str, str]:
-    """Id -> text of one catalogue file.
+    """Id -> text of one language, from all of its files.
 
     Raises:
-        ValueError: An id has no text; the file is part of the product and has to be mended.
+        ValueError: An id has no text, or stands in two files; they are part of the product and have
+            to be mended.
     """
-    path = _FOLDER / f"{language}.po"
-    with path.open("rb") as file:
-        catalogue = read_po(file, locale=language)
-    texts = {str(message.id): str(message.string) for message in catalogue if message.id}
-    empty = sorted(key for key, text in texts.items() if not text.strip())
-    if empty:
-        raise ValueError(f"{path}: no text for {', '.join(empty)}")
+    texts: dict[str, str] = {}
+    for path in sorted((_FOLDER / language).glob("*.po")):
+        with path.open("rb") as file:
+            catalogue = read_po(file, locale=language)
+        found = {str(message.id): str(message.string) for message in catalogue if message.id}
+        if empty := sorted(key for key, text in found.items() if not text.strip()):
+            raise ValueError(f"{path}: no text for {', '.join(empty)}")
+        if twice := sorted(found.keys() & texts.keys()):
+            raise ValueError(f"{path}: {', '.join(twice)} stand in another file too")
+        texts |= found
     return texts

@@ -1,0 +1,29 @@
+"""The menu: every page that it lists, declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dashboard.permissions import Action
+
+
+@dataclass(frozen=True, slots=True)
+class MenuEntry:
+    """One line of the menu.
+
+    Attributes:
+        page: The page's name; the page itself says it as `here`.
+        path: Address; `{site}` is the site at hand.
+        word: Id of its text.
+        action: What a person must be allowed to do to see the line.
+    """
+
+    page: str
+    path: str
+    word: str
+    action: Action
+
+
+EVERYWHERE = (MenuEntry("sites", "/", "nav.sites", "know"),)
+OF_A_SITE = (MenuEntry("overview", "/s/{site}", "nav.overview", "live"),)
+DOCUMENTS: tuple[MenuEntry, ...] = ()
