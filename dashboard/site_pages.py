@@ -155,7 +155,7 @@ class SitePages:
 
         def render(dash: dict[str, str]) -> str:
             return self._shell.render(
-                request, "site.html", choices, site, here="overview", **values, **dash
+                request, "site.html", choices, site, here="overview", **{**values, **dash}
             )
 
         if values["has_chart"]:
