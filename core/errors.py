@@ -4,14 +4,14 @@ Every message names what is wrong, where, and how to mend it.
 
 - `ConfigurationError`: nothing was started; fix the configuration (exit code 2).
 - `RefusedReadingError`: this reading or message ends as quarantined or rejected.
-- `StoreUnavailableError`: retry later, nothing is lost.
+- `StoreUnavailableError`: retry later, nothing is lost (exit code 3 on the command line).
 - `StoreMisconfiguredError`: the store refuses us (token, organisation, bucket); keep the data,
   say so, and retry slowly.
 - `StoreRejectedError`: the store refuses this data; split the batch until the culprit is found.
 - `BrokerUnavailableError`: no MQTT broker answers; retry later (exit code 3 on the command line).
 - `SpoolFullError`: there is no room to keep what arrives; stop acknowledging until there is.
-- `NotFoundError`: the thing asked for does not exist (exit code 2 on the command line).
-- `InsufficientDataError`: the number is refused, with its reason.
+- `NotFoundError`: the thing asked for does not exist (exit code 4 on the command line).
+- `InsufficientDataError`: the number is refused, with its reason (exit code 4).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The `greendc` command line: a table of commands, each imported when it runs.
 
-Exit codes: 0 done; 1 not possible now (a store or broker does not answer); 2 the question or
-the configuration is wrong, nothing was started; 130 interrupted.
+Exit codes: 0 done; 1 the answer is no (problems found, not everything acknowledged); 2 the question
+or the configuration is wrong, nothing was started; 3 a service that is needed cannot be reached; 4
+what was asked for does not exist or may not be used; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.errors import ConfigurationError, GreendcError, NotFoundError, StoreError
+from core.errors import (
+    BrokerUnavailableError,
+    ConfigurationError,
+    GreendcError,
+    InsufficientDataError,
+    NotFoundError,
+    StoreMisconfiguredError,
+    StoreUnavailableError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +55,16 @@ COMMANDS: dict[str, Command] = {
     "ledger": Command("ledger", "what became of every reading received"),
     "quarantine": Command("quarantine", "list, show, replay, discard; reasons"),
     "replay": Command("replay", "publish a real data file through MQTT"),
-    "broker": Command("broker", "acl, config: for the Mosquitto in front"),
+    "broker": Command("broker", "acl, config, secrets: for the Mosquitto in front"),
     "doctor": Command("doctor", "check settings, folders, broker, stores, clock, ports"),
 }
+
+
+_EXIT_CODES: tuple[tuple[tuple[type[GreendcError], ...], int], ...] = (
+    ((StoreUnavailableError, BrokerUnavailableError), 3),
+    ((StoreMisconfiguredError,), 2),
+    ((NotFoundError, InsufficientDataError), 4),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,18 +83,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"  {problem}", file=sys.stderr)
         return 2
-    except NotFoundError as error:
+    except GreendcError as error:
         print(f"greendc: {error}", file=sys.stderr)
-        return 2
-    except (StoreError, GreendcError) as error:
-        print(f"greendc: {error}", file=sys.stderr)
-        return 1
+        return _exit_code(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # The reader of a pipe has gone (`| head`): say nothing more, also at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _exit_code(error: GreendcError) -> int:
+    for kinds, code in _EXIT_CODES:
+        if isinstance(error, kinds):
+            return code
+    return 1
 
 
 def _parser(arguments: Sequence[str]) -> tuple[argparse.ArgumentParser, str]:

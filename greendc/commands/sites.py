@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Parse every site file and list every problem; exit 2 where there is one."""
+    """Parse every site file and list every problem; exit 1 where there is one."""
     folder = Path(arguments.folder) if arguments.folder else settings_of(arguments).sites_dir
     try:
         registry, problems = parse_site_files(read_site_files(folder))
@@ -44,4 +44,4 @@ def run(arguments: argparse.Namespace) -> int:
         print_table(["site", "name", "status", "data", "devices"], rows)
         for problem in problems:
             print(problem)
-    return 2 if problems else 0
+    return 1 if problems else 0

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_sites_check_counts_and_lists(folder: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out) == {"sites": 1, "devices": 1, "problems": []}
     bad = folder / "sites" / "bad.toml"
     bad.write_text(SITE.replace("grid_feed", "grid_fed").replace("test-dc", "other"))
-    assert main(["sites", "check", "--json"]) == 2
+    assert main(["sites", "check", "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert answer["sites"] == 1
     assert [set(problem) for problem in answer["problems"]] == [{"file", "key", "problem", "hint"}]
@@ -88,10 +89,24 @@ def test_config_show_masks_and_names_origins(
     assert rows["mqtt.password"]["origin"] == "GREENDC_MQTT__PASSWORD"
 
 
-def test_an_unknown_site_ends_with_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_site_ends_with_4(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--site", "nowhere", "--from", "2026-11-01", "--to", "2026-11-02"]
-    assert main(["ledger", *arguments]) == 2
+    assert main(["ledger", *arguments]) == 4
     assert "known: test-dc" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_reached_ends_with_3(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    free_port: Callable[[], int],
+) -> None:
+    monkeypatch.setenv("GREENDC_TIMESERIES__URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("GREENDC_TIMESERIES__TOKEN", "none")
+    series = ["--site", "test-dc", "--device", "grid-a", "--metric", "active_power_kw"]
+    arguments = [*series, "--from", "2026-11-01", "--to", "2026-11-02"]
+    assert main(["samples", *arguments]) == 3
+    assert "127.0.0.1" in capsys.readouterr().err
 
 
 def test_a_time_without_offset_ends_with_2(
