@@ -24,7 +24,7 @@ SETS    = requirements/bootstrap.txt requirements/run.txt
 LOCK   := $(UV) pip compile --quiet --generate-hashes --universal --python-version 3.11 \
           --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: help setup setup-dev board-files influxdb demo test acceptance check format docs lock bench clean
+.PHONY: help setup setup-dev board-files influxdb demo secrets test acceptance check format docs lock bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ influxdb: ## a real InfluxDB 2.x for tests, by the first way that works
 
 demo: setup board-files ## the whole service with simulated sites on this machine
 	@$(BIN)/greendc demo
+
+secrets: setup ## passwords, token and certificates for docker-compose.yml, into secrets/ (ARGS="--host NAME")
+	@$(BIN)/greendc broker secrets --folder secrets $(ARGS)
 
 # ---------------------------------------------------------------- tests and checks
 
