@@ -29,7 +29,7 @@ from greendc.broker_secrets import BROKER_FOLDER, write_secrets
 from tests.conftest import REPOSITORY
 from tests.services.influxd import InfluxdServer
 from tests.services.mosquitto import MosquittoBroker
-from tests.services.processes import ServiceProcess, find_free_port, wait_until
+from tests.services.processes import ServiceProcess, accepts_connections, find_free_port, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 SITE = "kakao-ansan"
@@ -83,7 +83,9 @@ class Deployment:
             [sys.executable, "-m", "greendc", *service["command"]], self.environment(name)
         )
         if not service["healthcheck"].get("disable"):
-            process.wait_ready(lambda: self.is_healthy(name), seconds=60.0)
+            port = self.board_port if name == "dashboard" else self.health_ports[name]
+            process.wait_ready(lambda: accepts_connections(port), seconds=120.0)
+            assert self.is_healthy(name), process.log_tail()
 
     def is_healthy(self, name: str) -> bool:
         """What the service's own health check says."""
@@ -167,7 +169,7 @@ def test_readings_go_from_the_simulators_to_the_store_and_balance(deployment: De
         assert answer["balanced"] is True
         return int(answer["stored"])
 
-    wait_until(lambda: stored() > 0, seconds=60.0, what="readings are stored", every=1.0)
+    wait_until(lambda: stored() > 0, seconds=180.0, what="readings are stored", every=2.0)
     series = ["--device", "grid-a", "--metric", "active_power_kw"]
     samples = deployment.ask("samples", *_period(), *series)
     assert samples["unit"] == "kW"
