@@ -11,6 +11,7 @@ ID_PATTERN = r"[a-z0-9][a-z0-9_-]{0,63}"
 _ID = re.compile(rf"\A{ID_PATTERN}\Z", re.ASCII)
 
 NATIVE_PREFIX = "greendc/v1"
+LINE_PREFIX = "telegraf"
 FAMILIES = ("energy", "water", "solar", "accelerator", "weather")
 
 

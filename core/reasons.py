@@ -28,8 +28,8 @@ _ROWS: list[tuple[str, Literal["quarantined", "rejected"], str, str]] = [
     (
         "unknown_topic",
         QUARANTINED,
-        "정해지지 않은 토픽입니다",
-        "The topic is not one of the wire format",
+        "정해지지 않았거나 매핑이 없는 토픽입니다",
+        "The topic is not one of the wire format, or no mapping covers it",
     ),
     ("empty_message", QUARANTINED, "빈 메시지입니다", "The message is empty"),
     ("not_utf8", QUARANTINED, "UTF-8이 아닙니다", "The payload is not valid UTF-8"),
@@ -44,7 +44,13 @@ _ROWS: list[tuple[str, Literal["quarantined", "rejected"], str, str]] = [
         "duplicate_key",
         QUARANTINED,
         "같은 키가 두 번 있습니다",
-        "A JSON object has the same key twice",
+        "The same key stands twice",
+    ),
+    (
+        "malformed_line",
+        QUARANTINED,
+        "라인 프로토콜 형식에 맞지 않는 줄입니다",
+        "The line is not valid line protocol",
     ),
     ("too_deep", QUARANTINED, "중첩이 너무 깊습니다", "The payload is nested too deeply"),
     (
@@ -101,8 +107,8 @@ _ROWS: list[tuple[str, Literal["quarantined", "rejected"], str, str]] = [
     (
         "unknown_metric",
         QUARANTINED,
-        "등록되지 않은 지표입니다",
-        "The metric is not in the catalogue or not declared for this device",
+        "등록되지 않았거나 매핑에 없는 지표입니다",
+        "The metric is not in the catalogue, not declared for this device, or in no mapping",
     ),
     (
         "unknown_unit",
@@ -113,8 +119,8 @@ _ROWS: list[tuple[str, Literal["quarantined", "rejected"], str, str]] = [
     (
         "unknown_device",
         QUARANTINED,
-        "등록되지 않은 장치입니다",
-        "The device is not in the site's registry",
+        "등록되지 않았거나 매핑에 없는 장치입니다",
+        "The device is not in the site's registry, or the mapping names none",
     ),
     (
         "missing_device",

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.ids import NATIVE_PREFIX
+from core.ids import LINE_PREFIX, NATIVE_PREFIX
 from core.sites import SiteRegistry
 
 INGEST_ACCOUNT = "greendc-ingest"
-SITE_PREFIXES = (NATIVE_PREFIX, "telegraf", "senml", "prometheus")
+SITE_PREFIXES = (NATIVE_PREFIX, LINE_PREFIX, "senml", "prometheus")
 # What an ingester may fall behind by: a stock broker keeps 1000 and drops the rest silently.
 MAX_QUEUED_MESSAGES = 1_000_000
 MAX_QUEUED_BYTES = 4 * 1024**3

@@ -55,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     "ledger": Command("ledger", "what became of every reading received"),
     "quarantine": Command("quarantine", "list, show, replay, discard; reasons"),
     "replay": Command("replay", "publish a real data file through MQTT"),
+    "mapping": Command("mapping", "test: what a mapping file makes of a payload"),
     "broker": Command("broker", "acl, config, secrets: for the Mosquitto in front"),
     "doctor": Command("doctor", "check settings, folders, broker, stores, clock, ports"),
 }

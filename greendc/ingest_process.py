@@ -12,7 +12,13 @@ from core.errors import StoreError
 from greendc.health import Check, HealthServer, MetricFamily, check_call, check_data_dir
 from greendc.ingest_metrics import ingest_metrics
 from greendc.settings import Settings, mqtt_connection
-from greendc.wiring import open_records, open_registry, open_store, prepare_data_dir
+from greendc.wiring import (
+    open_mappings,
+    open_records,
+    open_registry,
+    open_store,
+    prepare_data_dir,
+)
 from ingest.service import IngestConfig, IngestService
 
 _LOG = logging.getLogger(__name__)
@@ -31,6 +37,8 @@ class IngestProcess:
         self._settings = settings
         self._clock = clock
         registry = open_registry(settings)
+        mappings = open_mappings(settings)
+        _LOG.info("%d mapping files in %s", len(mappings), settings.mappings_dir)
         prepare_data_dir(settings)
         self._store = open_store(settings, role="ingest")
         self._records = open_records(settings)
@@ -46,6 +54,7 @@ class IngestProcess:
                 partition_table=settings.ingest.partition_table,
                 spool_dir=settings.spool_dir,
                 site_readings_per_s=settings.ingest.site_readings_per_s,
+                mappings=mappings,
             ),
             clock,
         )

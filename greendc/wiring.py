@@ -13,6 +13,7 @@ from greendc.settings import Settings, mqtt_connection
 
 if TYPE_CHECKING:
     from core.ports import TimeSeriesStore
+    from ingest.mappings import Mappings
     from storage.records.store import Records
 
 
@@ -22,15 +23,25 @@ def read_site_files(folder: Path) -> dict[str, str]:
     Raises:
         ConfigurationError: The folder or a file cannot be read, or there is no site file.
     """
+    texts = read_toml_files(folder)
+    if not texts:
+        hint = "set GREENDC_SITES_DIR to the folder that holds them"
+        raise ConfigurationError([Problem(str(folder), "", "holds no site files (*.toml)", hint)])
+    return texts
+
+
+def read_toml_files(folder: Path) -> dict[str, str]:
+    """Text of every `*.toml` in a folder, by path, in name order; none where there is no folder.
+
+    Raises:
+        ConfigurationError: The folder or a file cannot be read.
+    """
     try:
         paths = sorted(folder.glob("*.toml")) if folder.is_dir() else []
     except OSError as error:
         raise ConfigurationError(
             [Problem(str(folder), "", f"cannot be listed: {error}", "check its permissions")]
         ) from None
-    if not paths:
-        hint = "set GREENDC_SITES_DIR to the folder that holds them"
-        raise ConfigurationError([Problem(str(folder), "", "holds no site files (*.toml)", hint)])
     texts, problems = {}, []
     for path in paths:
         try:
@@ -67,6 +78,17 @@ def open_registry(settings: Settings) -> SiteRegistry:
     if problems:
         raise ConfigurationError(problems)
     return registry
+
+
+def open_mappings(settings: Settings) -> Mappings:
+    """The mappings of foreign dialects in the configured folder.
+
+    Raises:
+        ConfigurationError: With every problem of every file.
+    """
+    from ingest.mapping_files import build_mappings
+
+    return build_mappings(read_toml_files(settings.mappings_dir))
 
 
 def prepare_data_dir(settings: Settings) -> Path:

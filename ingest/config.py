@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.connections import MqttConnection
 from ingest.limits import IngestLimits
+from ingest.mappings import NO_MAPPINGS, Mappings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class IngestConfig:
         partitions: The partitions that this process takes.
         partition_table: Site -> partition; sites not in it are in partition 0.
         site_readings_per_s: A site's cap, averaged over a minute.
+        mappings: What foreign dialects mean.
     """
 
     connection: MqttConnection
@@ -28,6 +30,7 @@ class IngestConfig:
     spool_dir: Path
     site_readings_per_s: float = 100_000
     limits: IngestLimits = field(default_factory=IngestLimits)
+    mappings: Mappings = NO_MAPPINGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""The table of decoders: one dialect, one prefix. Decoding is pure; no registry is asked here."""
+"""The table of decoders: one dialect, one prefix. Decoding is pure; no registry is asked here.
+
+Native JSON names sites, devices and metrics as the catalogue does. Every other dialect is foreign:
+its decoder is given the mappings, and a topic that none of them covers is refused as unknown.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.ids import NATIVE_PREFIX
+from core.ids import LINE_PREFIX, NATIVE_PREFIX
 from ingest.limits import IngestLimits
+from ingest.line_decoder import LineDecoder
+from ingest.mappings import NO_MAPPINGS, Mappings
 from ingest.messages import Decoded
 from ingest.native import NativeDecoder
-from ingest.topics import Topic, native_filters, parse_native_topic
+from ingest.topics import (
+    Topic,
+    line_filters,
+    native_filters,
+    parse_line_topic,
+    parse_native_topic,
+)
 
 
 class Decoder(Protocol):
@@ -33,11 +45,14 @@ class Dialect:
 
     parse_topic: Callable[[str], Topic]
     filters: Callable[[Iterable[str] | None], list[str]]
-    decoder: Callable[[IngestLimits], Decoder]
+    decoder: Callable[[IngestLimits, Mappings], Decoder]
 
 
 DECODERS: Mapping[str, Dialect] = {
-    NATIVE_PREFIX: Dialect(parse_native_topic, native_filters, NativeDecoder),
+    NATIVE_PREFIX: Dialect(
+        parse_native_topic, native_filters, lambda limits, _: NativeDecoder(limits)
+    ),
+    LINE_PREFIX: Dialect(parse_line_topic, line_filters, LineDecoder),
 }
 
 
@@ -58,8 +73,10 @@ def subscription_filters(sites: Iterable[str] | None) -> list[str]:
 class Decoders:
     """One decoder of each dialect, with the memory of what it has seen; for one thread."""
 
-    def __init__(self, limits: IngestLimits) -> None:
-        self._decoders = {prefix: dialect.decoder(limits) for prefix, dialect in DECODERS.items()}
+    def __init__(self, limits: IngestLimits, mappings: Mappings = NO_MAPPINGS) -> None:
+        self._decoders = {
+            prefix: dialect.decoder(limits, mappings) for prefix, dialect in DECODERS.items()
+        }
 
     def decode(self, messages: Sequence[tuple[int, Topic, bytes]]) -> Decoded:
         """Decode a batch of messages whose topics have no problem."""

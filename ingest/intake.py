@@ -16,6 +16,7 @@ from ingest.commits import Commit, CommitBlock
 from ingest.decode import Decoders, parse_topic
 from ingest.families import SiteTables
 from ingest.limits import IngestLimits
+from ingest.mappings import NO_MAPPINGS, Mappings
 from ingest.messages import RawMessage, Refusal
 from ingest.newest import NEVER, advance
 from ingest.normalise import NormalisedBlock, normalise
@@ -33,6 +34,7 @@ class Intake:
 
     Args:
         site_readings_per_s: Cap of each site, averaged over a minute.
+        mappings: What foreign dialects mean.
         received_before_ms: Nothing that was received before this life is newer than this.
     """
 
@@ -42,11 +44,13 @@ class Intake:
         *,
         site_readings_per_s: float,
         limits: IngestLimits | None = None,
+        mappings: Mappings = NO_MAPPINGS,
         received_before_ms: int = NEVER,
     ) -> None:
         self._limits = limits or IngestLimits()
         self._tables = {site.id: SiteTables(site) for site in registry}
-        self._decoders = Decoders(self._limits)
+        self._mappings = mappings
+        self._decoders = Decoders(self._limits, mappings)
         self._cap = RateCap(site_readings_per_s)
         self._topics: dict[str, Topic] = {}
         # By site and family, one time a device: received before this life, and in all.
@@ -94,17 +98,20 @@ class Intake:
     ) -> tuple[Commit, list[Refusal]]:
         """A commit that replays the rows of a quarantine entry, and what is still refused.
 
-        The time window is judged against the entry's own time of receipt. The caller is on another
-        thread than `take`: decoders and newest times are not shared.
+        The time window is judged against the entry's own time of receipt. A reading that several
+        rows were joined to is replayed whole where one of its rows is meant: what is held of it
+        already stays. The caller is on another thread than `take`: decoders and newest times are
+        not shared.
         """
         message = RawMessage(entry.topic, entry.payload, entry.received_ms)
         work = _Work([message], self._tables)
-        blocks = self._judge(work, Decoders(self._limits))
+        blocks = self._judge(work, Decoders(self._limits, self._mappings))
         refusals = work.merged_refusals()
-        wanted = entry.rows
-        if wanted and not any(not refusal.rows for refusal in refusals):
+        if entry.rows and not any(not refusal.rows for refusal in refusals):
+            chosen = set(entry.rows)
+            chosen.update(row for (_, row), rows in work.joined.items() if chosen & {*rows})
+            wanted = np.array(sorted(chosen))
             blocks = [block.take(np.isin(block.row, wanted)) for block in blocks]
-            chosen = set(wanted)
             refusals = [
                 Refusal(0, r.reason, r.detail, len(rows), rows)
                 for r in refusals
@@ -159,6 +166,7 @@ class Intake:
         decoded = (decoders or self._decoders).decode(incoming)
         work.refusals += decoded.refusals
         work.ignored.update(decoded.ignored)
+        work.joined = decoded.joined
         blocks: list[NormalisedBlock] = []
         for columns in decoded.columns.values():
             block, refusals = normalise(
@@ -252,6 +260,7 @@ class _Work:
     received_ms: Ints = field(init=False)
     refusals: list[Refusal] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
+    joined: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
     blocks: list[CommitBlock] = field(default_factory=list)
     raw: dict[int, tuple[str, bytes, int]] = field(default_factory=dict)
     counts: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
@@ -287,6 +296,17 @@ class _Work:
                 merged[key] = refusal
         return [merged[key] for key in sorted(merged, key=lambda key: key[0])]
 
+    def _all_rows(self, refusal: Refusal) -> tuple[int, ...]:
+        """Its rows and those that were joined to them: all of what would be replayed."""
+        if not self.joined:
+            return refusal.rows
+        found = {
+            row
+            for first in refusal.rows
+            for row in self.joined.get((refusal.message, first), (first,))
+        }
+        return tuple(sorted(found))
+
     def commit(self) -> Commit:
         commit = Commit(self.blocks, raw=self.raw, ignored=dict(self.ignored))
         for refusal in self.merged_refusals():
@@ -301,8 +321,9 @@ class _Work:
                 head = message.payload[:_HEAD_BYTES]
                 commit.rejected.append(RejectedEntry(*told, refusal.count, digest, head))
             else:
+                rows = self._all_rows(refusal)
                 commit.quarantined.append(
-                    QuarantineEntry("", *told, refusal.count, refusal.rows, message.payload)
+                    QuarantineEntry("", *told, refusal.count, rows, message.payload)
                 )
         for (site, hour_ms), counts in self.counts.items():
             received = sum(counts.get(n, 0) for n in ("spooled", "quarantined", "rejected"))

@@ -144,11 +144,15 @@ class Decoded:
         columns: Readings by site, family, metrics and units.
         refusals: What could not be read.
         ignored: Names of ignored members and how often each was seen.
+        rows_apart: Whether each refused row is told by itself, where the decoder can do so.
+        joined: (message, first row) -> all rows of a reading that several rows were joined to.
     """
 
     columns: dict[ColumnsKey, Columns] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
+    joined: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+    rows_apart: bool = False
 
     def of(self, site: str, family: str, metrics: tuple[str, ...], units: Units) -> Columns:
         """The columns of this kind, made where they are new."""

@@ -101,6 +101,7 @@ class Partition:
                 registry,
                 site_readings_per_s=config.site_readings_per_s,
                 limits=limits,
+                mappings=config.mappings,
                 # No time stamp that was accepted before lies further ahead than this.
                 received_before_ms=clock.now_ms() + limits.future_ms,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.ids import FAMILIES, NATIVE_PREFIX, is_id
+from core.ids import FAMILIES, LINE_PREFIX, NATIVE_PREFIX, is_id
 
 # Longer names are cut in what is kept for people; a site or device id never is that long.
 _SHOWN = 80
@@ -19,8 +19,8 @@ class Topic:
         text: The topic itself.
         prefix: Key of the decoder table; empty where no dialect has this topic.
         site: Site id; empty where the topic names none that could exist.
-        family: Metric family; empty where `problem` is set.
-        device: Device id; empty on a gateway's topic.
+        family: Metric family; empty where `problem` is set, and in dialects whose mapping says it.
+        device: Device id; empty on a gateway's topic, and in dialects whose mapping says it.
         problem: Why it is not a topic of the wire format, for a person; empty when it is.
     """
 
@@ -53,3 +53,26 @@ def native_filters(sites: Iterable[str] | None) -> list[str]:
     if sites is None:
         return [f"{NATIVE_PREFIX}/#"]
     return [f"{NATIVE_PREFIX}/{site}/#" for site in sites]
+
+
+def parse_line_topic(topic: str) -> Topic:
+    """Parse `telegraf/{site}/…`; what follows the site is the mappings' business."""
+    return _parse_mapped(topic, LINE_PREFIX)
+
+
+def line_filters(sites: Iterable[str] | None) -> list[str]:
+    """Topic filters of line protocol for these sites, or for all and unknown ones (None)."""
+    return _mapped_filters(LINE_PREFIX, sites)
+
+
+def _parse_mapped(topic: str, prefix: str) -> Topic:
+    levels = topic.split("/")[1:]
+    if not levels:
+        return Topic(topic, prefix, "", problem=f"no site behind {prefix}/")
+    return Topic(topic, prefix, levels[0] if is_id(levels[0]) else "")
+
+
+def _mapped_filters(prefix: str, sites: Iterable[str] | None) -> list[str]:
+    if sites is None:
+        return [f"{prefix}/#"]
+    return [f"{prefix}/{site}/#" for site in sites]

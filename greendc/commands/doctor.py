@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -54,6 +55,7 @@ def _checks(arguments: argparse.Namespace) -> Iterator[Check]:
     settings = loaded.settings
     yield Check("settings", True, f"{len(loaded.origins)} set, the others are defaults")
     yield _check_sites(settings)
+    yield _check_mappings(settings)
     if settings.data_dir.is_dir():
         yield check_data_dir(settings.data_dir)
     else:
@@ -79,6 +81,23 @@ def _check_sites(settings: Settings) -> Check:
         return f"{len(registry)} sites, {devices} devices in {settings.sites_dir}"
 
     return check_call("sites", count, "greendc sites check lists every problem")
+
+
+def _check_mappings(settings: Settings) -> Check:
+    from greendc.wiring import open_registry, read_toml_files
+    from ingest.mapping_files import check_against_sites, parse_mapping_files
+
+    hint = "see docs/mappings.md; greendc mapping test tries a file on a payload"
+    try:
+        mappings, problems = parse_mapping_files(read_toml_files(settings.mappings_dir))
+        with contextlib.suppress(ConfigurationError):  # said by the check of the sites
+            problems += check_against_sites(mappings, open_registry(settings))
+    except ConfigurationError as error:
+        return Check("mappings", False, str(error).replace("\n", "; "), hint)
+    if problems:
+        return Check("mappings", False, "; ".join(str(problem) for problem in problems), hint)
+    names = ", ".join(sorted({file.dialect for file in mappings})) or "no foreign dialect is mapped"
+    return Check("mappings", True, f"{len(mappings)} files in {settings.mappings_dir}: {names}")
 
 
 def _check_broker(settings: Settings) -> Check:

@@ -62,10 +62,11 @@ def run_dashboard(settings: Settings) -> int:
 
 def run_serve(settings: Settings, config: str | None) -> int:
     """Ingest, analytics and board as children of one process."""
-    from greendc.wiring import open_records, open_registry, prepare_data_dir
+    from greendc.wiring import open_mappings, open_records, open_registry, prepare_data_dir
 
     # Whatever is wrong is said once here, before any child starts.
     open_registry(settings)
+    open_mappings(settings)
     prepare_data_dir(settings)
     open_records(settings).close()
     stop = stop_on_signals()

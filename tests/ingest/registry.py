@@ -35,3 +35,36 @@ pue_category = 2
     + _meter("mains", "water", "mains_supply", ["volume_m3"])
     + _meter("roof", "weather", "station", ["temperature_c"])
 )
+
+MAPPING_FILE = """
+schema = 1
+dialect = "line-protocol"
+topic = "telegraf/+/meters/#"
+ignore_measurements = ["internal"]
+
+[[rules]]
+measurement = "modbus"
+tags = { type = ["holding_register", "input_register"] }
+family = "energy"
+device = { tag = "slave_id", table = { "1" = "grid-a", "2" = "grid-b", "9" = "not-there" } }
+ignore = ["voltage*", "state"]
+
+[rules.fields]
+power = { metric = "active_power_kw", unit = "W" }
+energy = { metric = "active_energy_kwh", unit = "Wh", scale = 10 }
+export = { metric = "export_energy_kwh", unit = "kWh" }
+
+[[rules]]
+measurement = "ct"
+family = "energy"
+device = "ct-{number}"
+[rules.fields]
+"p sum" = { metric = "active_power_kw", unit = "kW", scale = -1 }
+
+[[rules]]
+measurement = "station"
+family = "weather"
+device = "roof"
+[rules.fields]
+temperature = { metric = "temperature_c", unit = "degF" }
+"""

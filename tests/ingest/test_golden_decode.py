@@ -1,7 +1,8 @@
 """Every way in which a message can be right or wrong: one folder a case, found by one loop.
 
-A case holds `topic.txt`, `payload.json` (bytes), `expected.json`, and where the bytes are too many
-to keep, `payload.recipe`: `pad N` fills with spaces to N bytes, `repeat N` repeats the payload.
+A case holds `topic.txt`, `payload.json` or `payload.line` (bytes), `expected.json`, and where the
+bytes are too many to keep, `payload.recipe`: `pad N` fills with spaces to N bytes, `repeat N`
+repeats the payload. Foreign dialects are read by the mapping of `tests.ingest.registry`.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from core.samples import Quality
 from core.site_files import build_registry
 from ingest.commits import Commit, pack_commit, unpack_commit
 from ingest.intake import Intake
+from ingest.mapping_files import build_mappings
 from ingest.messages import RawMessage
-from tests.ingest.registry import REGISTRY_FILE
+from tests.ingest.registry import MAPPING_FILE, REGISTRY_FILE
 
 CASES = sorted((Path(__file__).parents[1] / "golden" / "decode").iterdir())
 RECEIVED_MS = to_ms(parse_rfc3339("2026-11-20T00:15:10Z"))
 
 
 def payload_of(case: Path) -> bytes:
-    payload = (case / "payload.json").read_bytes()
+    (file,) = [path for path in case.glob("payload.*") if path.suffix != ".recipe"]
+    payload = file.read_bytes()
     recipe = case / "payload.recipe"
     if recipe.exists():
         verb, number = recipe.read_text().split()
@@ -65,7 +68,11 @@ def test_case(case: Path) -> None:
         (case / "topic.txt").read_text().strip("\n"), payload_of(case), RECEIVED_MS
     )
     expected = json.loads((case / "expected.json").read_text(encoding="utf-8"))
-    intake = Intake(build_registry({"test": REGISTRY_FILE}), site_readings_per_s=1000)
+    intake = Intake(
+        build_registry({"test": REGISTRY_FILE}),
+        site_readings_per_s=1000,
+        mappings=build_mappings({"test": MAPPING_FILE}),
+    )
     commit = intake.take([message])
     assert readings_of(commit) == expected["readings"]
     refusals = [

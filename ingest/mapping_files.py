@@ -1,0 +1,289 @@
+"""Mapping files: TOML text in, `Mappings` out, with every problem of every file reported at once.
+
+The shape is described in `docs/mappings.md`.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from core.errors import ConfigurationError, Problem
+from core.ids import is_id
+from core.metrics import family_metrics
+from core.sites import Site, SiteRegistry
+from core.units import conversion
+from ingest.mappings import (
+    MAPPED_DIALECTS,
+    PLACEHOLDER,
+    DeviceName,
+    FieldTarget,
+    MappingFile,
+    Mappings,
+    Rule,
+)
+
+NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FieldModel(_Model):
+    """`[rules.fields]`: what one field is."""
+
+    metric: NonEmpty
+    unit: NonEmpty
+    scale: float = 1.0
+
+
+class TableModel(_Model):
+    """`device` as a table: which device a tag's value means."""
+
+    tag: NonEmpty
+    table: dict[str, str] = Field(min_length=1)
+
+
+class RuleModel(_Model):
+    """`[[rules]]`: what the lines of one measurement are."""
+
+    measurement: NonEmpty
+    tags: dict[str, NonEmpty | Annotated[list[NonEmpty], Field(min_length=1)]] = {}
+    family: Literal["energy", "water", "solar", "accelerator", "weather"]
+    device: NonEmpty | TableModel
+    fields: dict[str, FieldModel] = Field(min_length=1)
+    ignore: list[NonEmpty] = []
+
+
+class FileModel(_Model):
+    """A whole mapping file."""
+
+    schema_: Literal[1] = Field(alias="schema")
+    dialect: Literal["line-protocol"]
+    topic: NonEmpty
+    precision: Literal["s", "ms", "us", "ns"] = "ns"
+    site_tag: str = "site"
+    ignore_measurements: list[NonEmpty] = []
+    rules: list[RuleModel] = Field(min_length=1)
+
+
+@dataclass(slots=True)
+class _Findings:
+    file: str
+    problems: list[Problem]
+
+    def add(self, key: str, problem: str, hint: str) -> None:
+        self.problems.append(Problem(self.file, key, problem, hint))
+
+
+def parse_mapping_files(files: Mapping[str, str]) -> tuple[Mappings, list[Problem]]:
+    """Read every file; files with a problem are left out.
+
+    Args:
+        files: Path -> text.
+    """
+    found: list[MappingFile] = []
+    problems: list[Problem] = []
+    for name, text in sorted(files.items()):
+        findings = _Findings(name, [])
+        file = _parse_file(text, findings)
+        problems += findings.problems
+        if file is not None and not findings.problems:
+            found.append(file)
+    return Mappings(found), problems
+
+
+def build_mappings(files: Mapping[str, str]) -> Mappings:
+    """The mappings of these files.
+
+    Raises:
+        ConfigurationError: With every problem of every file.
+    """
+    mappings, problems = parse_mapping_files(files)
+    if problems:
+        raise ConfigurationError(problems)
+    return mappings
+
+
+def check_against_sites(mappings: Mappings, registry: SiteRegistry) -> list[Problem]:
+    """What a mapping says that the site files do not know.
+
+    A file that sites share is checked for no site: it may name devices that only some of them have.
+    """
+    problems: list[Problem] = []
+    for file in mappings:
+        findings = _Findings(file.name, problems)
+        if not file.site:
+            continue
+        site = registry.find(file.site)
+        if site is None:
+            known = ", ".join(other.id for other in registry)
+            findings.add("topic", f"no site {file.site!r} in the registry", f"known: {known}")
+            continue
+        for number, rule in enumerate(file.rules):
+            _check_rule_against_site(f"rules.{number}", rule, site, findings)
+    return problems
+
+
+def _check_rule_against_site(key: str, rule: Rule, site: Site, findings: _Findings) -> None:
+    for name in dict.fromkeys(rule.device.fixed()):
+        device = site.devices.get(name)
+        if device is None:
+            findings.add(
+                f"{key}.device",
+                f"site {site.id} has no device {name!r}",
+                "declare it in the site file, or correct the name",
+            )
+        elif device.family != rule.family:
+            findings.add(
+                f"{key}.family",
+                f"{name} of {site.id} is of {device.family}, not {rule.family}",
+                "correct the family",
+            )
+        else:
+            for field, target in rule.fields.items():
+                if target.metric not in device.metrics():
+                    findings.add(
+                        f"{key}.fields.{field}.metric",
+                        f"{name} of {site.id} does not declare {target.metric}",
+                        "add the metric to the device in the site file",
+                    )
+
+
+def _parse_file(text: str, findings: _Findings) -> MappingFile | None:
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        findings.add("", f"is not TOML: {error}", "mend the syntax")
+        return None
+    try:
+        model = FileModel.model_validate(tree)
+    except ValidationError as error:
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"])
+            findings.add(key, str(item["msg"]), _hint(item["type"]))
+        return None
+    _check_topic(model, findings)
+    rules = tuple(
+        _rule(f"rules.{number}", rule, findings) for number, rule in enumerate(model.rules)
+    )
+    seen: set[tuple[str, tuple[tuple[str, frozenset[str]], ...]]] = set()
+    for number, rule in enumerate(rules):
+        what = (rule.measurement, tuple(sorted(rule.tags.items())))
+        if what in seen:
+            findings.add(
+                f"rules.{number}",
+                f"an earlier rule has the same measurement {rule.measurement!r} and tags",
+                "join them, or tell them apart by tags",
+            )
+        seen.add(what)
+        if rule.measurement in model.ignore_measurements:
+            findings.add(
+                "ignore_measurements",
+                f"{rule.measurement!r} is ignored, and rules.{number} maps it",
+                "do one of the two",
+            )
+    return MappingFile(
+        name=findings.file,
+        dialect=model.dialect,
+        topic=model.topic,
+        rules=rules,
+        precision=model.precision,
+        site_tag=model.site_tag,
+        ignored_measurements=frozenset(model.ignore_measurements),
+    )
+
+
+def _hint(kind: str) -> str:
+    if kind == "extra_forbidden":
+        return "remove the key or correct its spelling"
+    return "add the key" if kind == "missing" else "see docs/mappings.md"
+
+
+def _check_topic(model: FileModel, findings: _Findings) -> None:
+    prefix = MAPPED_DIALECTS[model.dialect]
+    levels = model.topic.split("/")
+    hint = f"{prefix}/<site>/# for one site, {prefix}/+/# for all"
+    if levels[0] != prefix:
+        problem = f"{model.topic!r} is no topic of {model.dialect}, whose prefix is {prefix}/"
+        findings.add("topic", problem, hint)
+    elif len(levels) < 2 or not (levels[1] == "+" or is_id(levels[1])):
+        findings.add("topic", f"{model.topic!r} has no site at its second level", hint)
+    elif any(
+        ("#" in level and (level != "#" or place < len(levels) - 1))
+        or ("+" in level and level != "+")
+        for place, level in enumerate(levels)
+    ):
+        findings.add("topic", f"{model.topic!r} is no MQTT topic filter", hint)
+
+
+def _rule(key: str, model: RuleModel, findings: _Findings) -> Rule:
+    fields = {
+        name: FieldTarget(field.metric, field.unit, field.scale)
+        for name, field in model.fields.items()
+    }
+    known = family_metrics(model.family)
+    by_metric: dict[str, str] = {}
+    for name, target in fields.items():
+        where = f"{key}.fields.{name}"
+        metric = known.get(target.metric)
+        if metric is None:
+            problem = f"unknown metric {target.metric!r} of {model.family}"
+            findings.add(f"{where}.metric", problem, f"one of {', '.join(known)}")
+            continue
+        try:
+            conversion(target.unit, metric.unit)
+        except KeyError:
+            hint = f"a spelling of docs/metrics.md; the store holds {metric.unit}"
+            findings.add(f"{where}.unit", f"unknown unit {target.unit!r}", hint)
+        except ValueError as error:
+            findings.add(f"{where}.unit", str(error), f"the store holds {metric.unit}")
+        if not math.isfinite(target.scale) or target.scale == 0:
+            hint = "a factor such as 0.1, or -1 for the sign"
+            findings.add(f"{where}.scale", f"{target.scale} is no factor", hint)
+        other = by_metric.setdefault(target.metric, name)
+        if other != name:
+            problem = f"{target.metric} is given by the field {other!r} too"
+            findings.add(f"{where}.metric", problem, "ignore one of the two fields")
+    ignored = tuple(model.ignore)
+    rule = Rule(
+        measurement=model.measurement,
+        tags={
+            name: frozenset([value] if isinstance(value, str) else value)
+            for name, value in model.tags.items()
+        },
+        family=model.family,
+        device=_device(f"{key}.device", model.device, findings),
+        fields=fields,
+        ignored=ignored,
+    )
+    for name in fields:
+        if name in ignored:
+            findings.add(f"{key}.ignore", f"{name!r} is mapped too", "do one of the two")
+    return rule
+
+
+def _device(key: str, model: str | TableModel, findings: _Findings) -> DeviceName:
+    if isinstance(model, TableModel):
+        _check_ids(f"{key}.table", model.table.values(), findings)
+        return DeviceName(tag=model.tag, table=dict(model.table))
+    # An id without its placeholders, each taken for one character that ids may hold.
+    if not is_id(PLACEHOLDER.sub("0", model)):
+        findings.add(
+            key,
+            f"{model!r} is no device id and no template of one",
+            "an id ([a-z0-9][a-z0-9_-]{0,63}), or one with {tag} or {tag:04} in it",
+        )
+    return DeviceName(template=model)
+
+
+def _check_ids(key: str, names: Iterable[str], findings: _Findings) -> None:
+    for name in dict.fromkeys(names):
+        if not is_id(name):
+            findings.add(key, f"{name!r} is no device id", "use [a-z0-9][a-z0-9_-]{0,63}")
