@@ -83,7 +83,7 @@ def payloads(draw: st.DrawFn) -> bytes:
     return ("\n".join(lines) + draw(st.sampled_from(["", "\n"]))).encode()
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(payloads(), min_size=1, max_size=4))
 def test_the_pattern_says_what_line_by_line_says(batch: list[bytes]) -> None:
     messages = [(index, TOPIC, payload) for index, payload in enumerate(batch)]
