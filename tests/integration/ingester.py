@@ -34,10 +34,15 @@ class Ingester:
     site_file: str = REGISTRY_FILE
     site: str = SITE
     command: Sequence[str] = (sys.executable, "-m", "greendc", "ingest")
+    mapping: str = ""
 
     def __post_init__(self) -> None:
         (self.folder / "sites").mkdir(parents=True)
         (self.folder / "sites" / f"{self.site}.toml").write_text(self.site_file, encoding="utf-8")
+        self.mappings = self.folder / "mappings"
+        self.mappings.mkdir()
+        if self.mapping:
+            (self.mappings / "test.toml").write_text(self.mapping, encoding="utf-8")
         self.registry = build_registry({"site": self.site_file})
         self.broker: LocalBroker = start_local_broker(self.registry, self.folder / "broker")
         connection = self.broker.connection()
@@ -45,6 +50,7 @@ class Ingester:
         self.environment = {
             "GREENDC_DATA_DIR": str(self.folder / "data"),
             "GREENDC_SITES_DIR": str(self.folder / "sites"),
+            "GREENDC_MAPPINGS_DIR": str(self.mappings),
             "GREENDC_MQTT__URL": connection.url,
             "GREENDC_MQTT__USERNAME": connection.username,
             "GREENDC_MQTT__PASSWORD": connection.password,
