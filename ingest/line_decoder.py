@@ -34,6 +34,8 @@ from ingest.topics import Topic
 _MOST_HEADS = 100_000
 _MOST_TOPICS = 50_000
 _PATTERNS_PER_TOPIC = 4
+# Fewer lines are as fast one by one.
+_FEWEST_ALIKE = 4
 _SHOWN = 64
 
 Heads = dict[str, Assignment | RefusedReadingError]
@@ -182,7 +184,7 @@ class LineDecoder:
         readings: Sequence[_Reading],
         heads: Heads,
     ) -> None:
-        if len(readings) != len(lines):
+        if len(readings) != len(lines) or len(lines) < _FEWEST_ALIKE:
             return
         pattern = learn_pattern([line for line in lines if isinstance(line, Line)], heads)
         if pattern is not None:

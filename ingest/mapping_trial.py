@@ -72,8 +72,10 @@ def try_mapping(
     if site is None:
         shown = topic.site or "without a valid id"
         return [], [TrialRefusal(None, "unknown_site", f"no site {shown!a} in the registry")]
-    if topic.problem:
-        return [], [TrialRefusal(None, "unknown_topic", topic.problem)]
+    if topic.problem or not mappings.covering(topic_text):
+        covered = ", ".join(file.topic for file in mappings)
+        detail = topic.problem or f"the mapping covers {covered}"
+        return [], [TrialRefusal(None, "unknown_topic", detail)]
     if len(payload) > limits.payload_bytes:
         detail = f"{len(payload)} bytes, {limits.payload_bytes} are allowed"
         return [], [TrialRefusal(None, "payload_too_large", detail)]

@@ -68,14 +68,14 @@ def payloads(draw: st.DrawFn) -> bytes:
     kinds = [draw(st.sampled_from(["float", "float", "int", "uint"])) for _ in names]
     texts = st.sampled_from(['"on"', '"a,b"', "true", "F"])
     lines = []
-    for _ in range(draw(st.integers(1, 5))):
-        if draw(st.integers(0, 14)) == 0:
+    for _ in range(draw(st.integers(3, 7))):
+        if draw(st.integers(0, 24)) == 0:
             lines.append(draw(ODD_LINES))
             continue
         head = HEAD.format(draw(st.sampled_from(["1", "1", "2", "2", "7"])))
         parts = []
         for name, kind in zip(names, kinds, strict=True):
-            odd = draw(st.integers(0, 29)) == 0
+            odd = draw(st.integers(0, 49)) == 0
             values = texts if name == "state" else NUMBERS["odd" if odd else kind]
             parts.append(f"{name}={draw(values)}")
         time = draw(st.one_of(st.integers(NOW_NS - 10**13, NOW_NS), st.integers(-(2**63), 2**64)))
@@ -213,6 +213,13 @@ def test_every_line_has_one_verdict() -> None:
             3,
             1,
         )
+
+
+def test_a_message_of_ignored_lines_only_is_acknowledged_and_no_reading() -> None:
+    commit = intake().take([RawMessage(TEXT, f"internal x=1 {NOW_NS}".encode(), NOW_MS)])
+    assert (commit.hours, commit.blocks, commit.quarantined) == ([], [], [])
+    assert commit.ignored == {"telegraf: internal": 1}
+    assert commit.last_message_ms == {"test-dc": NOW_MS}
 
 
 def test_random_heads_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,7 @@ def quarantined(ingester: Ingester) -> dict[str, Any]:
 def test_telegraf_s_lines_are_stored_refused_mended_and_replayed(ingester: Ingester) -> None:
     ingester.start()
     at = int(time.time()) * 10**9
+    publish(ingester, TOPIC, f"internal,host=gw-1 metrics_gathered=5i {at}\n")  # no reading at all
     batch = "".join(
         f"{HEAD.format(1 + number % 2)} power={1000 * (number + 1)},voltage_l1=229.8 "
         f"{at - number * 10**9}\n"
