@@ -1,0 +1,1 @@
+"""Forecasts: naive rules, their measured errors, the schedule, and reading what was issued."""
