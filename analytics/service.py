@@ -12,10 +12,11 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from analytics.carbon import Factor
 from analytics.dirty import DirtyQueue, Group, Pace, RollupJob, Waiting, plan_jobs
+from analytics.forecasting.schedule import ForecastCounts, ForecastPace, ForecastSchedule
 from analytics.recompute import Recomputation, Recomputed, by_cadence
 from analytics.results import KpiResults
 from core.clock import Clock
@@ -38,6 +39,7 @@ class AnalyticsConfig:
         raw_days: Days that raw samples are kept, 0 for ever: no older interval is computed again.
         tick_s: Time between two looks at what waits.
         results_s: Least time between two writes of a site's KPI figures.
+        forecasts: When forecasts are issued; None: none are.
         factors: Dated emission factors by name.
     """
 
@@ -45,6 +47,7 @@ class AnalyticsConfig:
     tick_s: float = 5.0
     results_s: float = 30.0
     pace: Pace = field(default_factory=Pace)
+    forecasts: ForecastPace | None = field(default_factory=ForecastPace)
     factors: Mapping[str, Sequence[Factor]] = field(default_factory=dict)
 
 
@@ -60,6 +63,8 @@ class AnalyticsStatus:
         oldest_wait_s: How long the oldest of them had waited.
         intervals_written, samples_read, results_written, passes, failures: Since the start.
         computed_to_ms: End of the newest interval written, by site.
+        forecasts: What was issued and scored since the start.
+        forecast_ms: Newest issue time of a forecast, by site.
         error: What the last pass could not do, empty when it did everything.
     """
 
@@ -74,6 +79,8 @@ class AnalyticsStatus:
     passes: int
     failures: int
     computed_to_ms: Mapping[str, int]
+    forecasts: ForecastCounts
+    forecast_ms: Mapping[str, int]
     error: str
 
 
@@ -114,9 +121,11 @@ class AnalyticsService:
         self._queue = DirtyQueue(config.pace)
         self._results = KpiResults(store, records, config.factors)
         self._results_ms: dict[str, int] = {}
+        self._forecasts = ForecastSchedule(store, records, config.forecasts)
         # What could not be done at the last try: when, and why.
         self._failed: dict[Group, tuple[int, str]] = {}
         self._failed_results: dict[str, str] = {}
+        self._failed_forecasts: dict[str, str] = {}
         # Spans whose intervals are written and whose figures are not yet, by site.
         self._computed: defaultdict[str, set[int]] = defaultdict(set)
         self._counters = _Counters()
@@ -158,6 +167,8 @@ class AnalyticsService:
             passes=counters.passes,
             failures=counters.failures,
             computed_to_ms=dict(counters.computed_to_ms),
+            forecasts=replace(self._forecasts.counts),
+            forecast_ms=self._forecasts.issued_to_ms(),
             error=counters.error,
         )
 
@@ -204,8 +215,10 @@ class AnalyticsService:
             and (span.site, span.family) not in self._failed
         }
         self._write_results(busy, now_ms)
+        self._write_forecasts(busy, now_ms)
         standing = [problem for _, problem in self._failed.values()]
-        counters.error = next(iter([*standing, *self._failed_results.values()]), "")
+        told = [*standing, *self._failed_results.values(), *self._failed_forecasts.values()]
+        counters.error = next(iter(told), "")
         counters.passes += 1
         counters.last_pass_ms = self._clock.now_ms()
         counters.last_pass_s = time.monotonic() - began
@@ -276,6 +289,9 @@ class AnalyticsService:
         counters.samples += done.samples
         if done.end_ms > done.start_ms:
             self._results.touch(site, done.start_ms, done.end_ms)
+            if self._config.forecasts is not None:
+                now_ms = self._clock.now_ms()
+                self._forecasts.touch(site, done.start_ms, done.end_ms, now_ms)
             newest = counters.computed_to_ms.get(site.id, 0)
             counters.computed_to_ms[site.id] = max(newest, done.end_ms)
 
@@ -303,6 +319,21 @@ class AnalyticsService:
         unknown = [name for name in self._computed if name not in self._registry]
         for name in unknown:
             self._records.clear_dirty(sorted(self._computed.pop(name)))
+
+    def _write_forecasts(self, busy: set[str], now_ms: int) -> None:
+        """Issue and score forecasts of sites of which no past waits."""
+        if self._config.forecasts is None:
+            return
+        for site in self._registry:
+            if site.id in busy or self._stopping.is_set():
+                continue
+            try:
+                self._forecasts.run(site, now_ms, self._stopping)
+            except GreendcError as problem:
+                self._counters.failures += 1
+                self._failed_forecasts[site.id] = f"forecasts of site {site.id}: {problem}"
+            else:
+                self._failed_forecasts.pop(site.id, None)
 
     def _loop(self) -> None:
         while not self._stopping.is_set():

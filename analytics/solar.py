@@ -20,7 +20,7 @@ _IS_PV = has_role("pv_array")
 # Below this mean irradiance the inverter's own draw and the sensor's offset decide the ratio.
 _LEAST_IRRADIANCE = 20.0
 # More than this times the rated power is no solar power, whatever the clouds do.
-_MOST_OF_RATED = 1.2
+MOST_OF_RATED = 1.2
 
 
 def pv_energy(question: Question) -> list[KpiValue]:
@@ -142,7 +142,7 @@ def _above_rated(
     question: Question, arrays: Sequence[Device], per: Floats | None = None
 ) -> Callable[[int, float], str]:
     """A check that names arrays whose energy their rated power cannot give."""
-    most = _rated_kwp(question, arrays) * (_MOST_OF_RATED * INTERVAL_S / 3600.0)
+    most = _rated_kwp(question, arrays) * (MOST_OF_RATED * INTERVAL_S / 3600.0)
     most_kwh = question.tiling.sums(most)
     is_rated = all(_is_rated(array) for array in arrays)
     names = ", ".join(f"{array.id}/{PV.counter}" for array in arrays)
@@ -152,7 +152,7 @@ def _above_rated(
         if not is_rated or energy_kwh <= most_kwh[at] + 1e-6:
             return ""
         return (
-            f"{energy_kwh:,.1f} kWh are more than {_MOST_OF_RATED} times the rated power gives in "
+            f"{energy_kwh:,.1f} kWh are more than {MOST_OF_RATED} times the rated power gives in "
             f"this period: {names} or rated_kwp is wrong"
         )
 

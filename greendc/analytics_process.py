@@ -80,6 +80,25 @@ class AnalyticsProcess:
             family("intervals_total", "counter", "Intervals written.", status.intervals_written),
             family("samples_total", "counter", "Samples read.", status.samples_read),
             family("results_total", "counter", "Figures written.", status.results_written),
+            family("forecasts_total", "counter", "Forecasts issued.", status.forecasts.issued),
+            family(
+                "forecast_days_scored_total",
+                "counter",
+                "Days of issued forecasts scored, again where more of their outcomes had come.",
+                status.forecasts.scored_days,
+            ),
+            family(
+                "forecast_days_hindcast_total",
+                "counter",
+                "Days hindcast.",
+                status.forecasts.hindcast_days,
+            ),
+            family(
+                "forecast_seconds_total",
+                "counter",
+                "Time spent on forecasts and their scores.",
+                status.forecasts.seconds,
+            ),
             family("last_pass_seconds", "gauge", "Length of the last pass.", status.last_pass_s),
             family("waiting_spans", "gauge", "Dirty spans.", self._records.count_dirty()),
             family("oldest_wait_seconds", "gauge", "Wait of the oldest.", status.oldest_wait_s),
@@ -90,5 +109,14 @@ class AnalyticsProcess:
                 "gauge",
                 "End of the newest interval written.",
                 computed,
+            ),
+            MetricFamily(
+                "greendc_analytics_forecast_timestamp_seconds",
+                "gauge",
+                "Issue time of the newest forecast.",
+                [
+                    ({"site": site}, issued_ms / 1000)
+                    for site, issued_ms in sorted(status.forecast_ms.items())
+                ],
             ),
         ]

@@ -52,6 +52,7 @@ COMMANDS: dict[str, Command] = {
     "samples": Command("samples", "what the store holds of one series"),
     "intervals": Command("intervals", "15-minute intervals and their sums"),
     "kpi": Command("kpi", "KPIs with coverage, category and sources"),
+    "forecast": Command("forecast", "what is expected, with measured bands and their record"),
     "ledger": Command("ledger", "what became of every reading received"),
     "quarantine": Command("quarantine", "list, show, replay, discard; reasons"),
     "replay": Command("replay", "publish a real data file through MQTT"),

@@ -51,6 +51,19 @@ _RECORD = np.dtype(
 )
 _SUMMED_WORDS = _RECORD.itemsize // 8 - 1
 
+_RESULT_COLUMNS = "name, subject, resolution, start_ms, value, document, crc"
+# By whether a subject and a resolution are named. They stand before the start in the key: with both
+# of them a period is one range of it, however much lies around.
+_RESULTS = {
+    (by_subject, by_resolution): f"SELECT {_RESULT_COLUMNS} FROM result "  # noqa: S608
+    "WHERE site = ?1 AND kind = ?2 AND name = ?3 "
+    f"AND {'subject = ?7' if by_subject else '?7 IS NULL'} "
+    f"AND {'resolution = ?6' if by_resolution else '?6 IS NULL'} "
+    "AND start_ms >= ?4 AND start_ms < ?5"
+    for by_subject in (False, True)
+    for by_resolution in (False, True)
+}
+
 
 class DerivedFile:
     """Intervals and results in one SQLite file."""
@@ -174,10 +187,7 @@ class DerivedFile:
                 row
                 for name in wanted
                 for row in connection.execute(
-                    "SELECT name, subject, resolution, start_ms, value, document, crc FROM result "
-                    "WHERE site = ?1 AND kind = ?2 AND name = ?3 "
-                    "AND start_ms >= ?4 AND start_ms < ?5 "
-                    "AND (?6 IS NULL OR resolution = ?6) AND (?7 IS NULL OR subject = ?7)",
+                    _RESULTS[(subject is not None, resolution is not None)],
                     (site, kind, name, start_ms, end_ms, resolution, subject),
                 )
             ]
