@@ -30,8 +30,11 @@ _DAY_S = 86_400
 _LEAD_BORDERS_H = (0.25, 0.5, 1, 2, 4, 6, 12, 24, 36, 48, 72, 96, 120, 144, 168)
 # A 5 % quantile of fewer errors would be their least one.
 _LEAST_ERRORS = 24
-# A rule takes part in the choice when it has answered at as many origins: a day of hours.
+# A rule takes part in the choice, and its errors make a band, when it has answered at as many
+# origins: a day of hours. Many leads of few origins tell of one day's weather only.
 _LEAST_ORIGINS = 24
+# Errors by the hour of the day need some days of each hour.
+_LEAST_ORIGINS_BY_HOUR = 5 * 24
 # The choice looks at every third of the origins; the spread at all of them.
 _RANK_EVERY = 3
 # Errors of neighbouring leads say nearly the same: of later leads only some are looked at.
@@ -157,6 +160,8 @@ class Assessment:
         found = errors.actual[self.rows, cut] - errors.predicted[rule, self.rows, cut]
         usable &= np.isfinite(found)
         if hours == 24:
+            if usable.any(axis=1).sum() < _LEAST_ORIGINS_BY_HOUR:
+                return table
             clock = errors.history.clock_hours(valid)[usable].astype(np.uint8)
             order = np.argsort(clock, kind="stable")
             borders = np.searchsorted(clock[order], np.arange(1, 24))
@@ -166,8 +171,9 @@ class Assessment:
         leads = np.arange(cut.start, cut.stop, cut.step)
         for first, last in _buckets(lead, self.step_s):
             here = slice(*np.searchsorted(leads, [first, last]).tolist())
-            values = _quantiles(found[:, here][usable[:, here]])
-            table[:, first - lead.first : last - lead.first, 0] = values[:, None]
+            if usable[:, here].any(axis=1).sum() >= _LEAST_ORIGINS:
+                values = _quantiles(found[:, here][usable[:, here]])
+                table[:, first - lead.first : last - lead.first, 0] = values[:, None]
         return table
 
 
