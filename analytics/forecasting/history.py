@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -41,8 +43,10 @@ class History:
     weights: Floats = field(init=False)
     known: Flags = field(init=False)
     offset_ms: Ints = field(init=False)
+    clock_changes: bool = field(init=False)
     _last_known: Ints = field(init=False)
     _sums: Floats = field(init=False)
+    _filled: dict[int, Floats] = field(init=False)
 
     def __post_init__(self) -> None:
         count = len(self.numerator)
@@ -57,6 +61,8 @@ class History:
         self._sums = np.concatenate([np.zeros((3, 1)), np.cumsum(table, axis=1)], axis=1)
         steps = count + _AHEAD_S // self.step_s
         self.offset_ms = zone_offsets_ms(self.zone, self.start_ms, self.step_s, steps)
+        self.clock_changes = bool((self.offset_ms != self.offset_ms[0]).any())
+        self._filled = {}
 
     def __len__(self) -> int:
         return len(self.numerator)
@@ -105,6 +111,32 @@ class History:
         above, below, count = self._sums[:, high] - self._sums[:, low]
         return above, below, count
 
+    def filled(self, season: int, more: int) -> Floats:
+        """(n,) values; where one is not known, the newest known one of the same clock time.
+
+        Args:
+            season: Steps between two of them.
+            more: How many seasons back are looked at.
+        """
+        if season not in self._filled:
+            found = self.values.copy()
+            for number in range(1, more + 1):
+                missing = np.flatnonzero(np.isnan(found))
+                source = self.same_clock(missing, np.full(len(missing), number * season))
+                usable = source >= 0
+                found[missing[usable]] = self.values[source[usable]]
+            self._filled[season] = found
+        return self._filled[season]
+
+    def same_clock(self, steps: Ints, back: Ints) -> Ints:
+        """Positions so many steps before others, moved by what the clock on the wall was changed.
+
+        Negative where they lie before the history.
+        """
+        source = steps - back
+        moved = self.offset_ms[steps] - self.offset_ms[np.maximum(source, 0)]
+        return np.asarray(source + moved // (self.step_s * 1000), dtype=np.int64)
+
     def clock_hours(self, steps: Ints) -> Ints:
         """Hour of the local day, 0..23, of each step."""
         times = self.start_ms + steps * (self.step_s * 1000) + self.offset_ms[steps]
@@ -113,22 +145,30 @@ class History:
 
 def zone_offsets_ms(zone: ZoneInfo, start_ms: int, step_s: int, count: int) -> Ints:
     """(count,) offset of the zone from UTC at the start of each step, in milliseconds."""
-    times = start_ms + 1000 * step_s * np.arange(count, dtype=np.int64)
-    days = times // _DAY_MS
-    found = np.empty(count, dtype=np.int64)
-    if not count:
-        return found
-    borders = range(int(days[0]), int(days[-1]) + 2)
-    at_border = {day: _offset_ms(zone, day * _DAY_MS) for day in borders}
-    for day in borders[:-1]:
-        first, last = np.searchsorted(days, [day, day + 1])
-        found[first:last] = at_border[day]
-        if at_border[day] != at_border[day + 1]:
+    step_ms = step_s * 1000
+    first_day, last_day = start_ms // _DAY_MS, (start_ms + count * step_ms) // _DAY_MS + 1
+    skip = (start_ms - first_day * _DAY_MS) // step_ms
+    return _offsets_of_days(zone, first_day, last_day, step_ms)[skip : skip + count]
+
+
+@lru_cache(maxsize=64)
+def _offsets_of_days(zone: ZoneInfo, first_day: int, last_day: int, step_ms: int) -> Ints:
+    """Offsets of all steps of the UTC days [first_day, last_day)."""
+    at_border = [_offset_ms(zone, day * _DAY_MS) for day in range(first_day, last_day + 1)]
+    per_day = _DAY_MS // step_ms
+    found = np.repeat(np.array(at_border[:-1], dtype=np.int64), per_day)
+    for at, (before, after) in enumerate(pairwise(at_border)):
+        if before != after:
             # The clock is changed on this day: ask for each of its steps.
-            found[first:last] = [_offset_ms(zone, int(t)) for t in times[first:last]]
+            begin_ms = (first_day + at) * _DAY_MS
+            found[at * per_day : (at + 1) * per_day] = [
+                _offset_ms(zone, begin_ms + step * step_ms) for step in range(per_day)
+            ]
+    found.flags.writeable = False
     return found
 
 
+@lru_cache(maxsize=4096)
 def _offset_ms(zone: ZoneInfo, time_ms: int) -> int:
     offset = from_ms(time_ms).astimezone(zone).utcoffset() or timedelta(0)
     return offset // timedelta(milliseconds=1)

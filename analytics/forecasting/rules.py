@@ -57,34 +57,26 @@ def _mean_24h(history: History, origins: Ints, count: int) -> Floats:
 def _seasonal(season_s: int, more: int) -> Callable[[History, Ints, int], Floats]:
     def rule(history: History, origins: Ints, count: int) -> Floats:
         season = season_s // history.step_s
-        step_ms = history.step_s * 1000
-        valid = (origins[:, None] + np.arange(count)).ravel()
-        limit = np.repeat(origins, count)
-        found = np.full(len(valid), np.nan)
-        # The newest season that ended before the origin, and some more where it is not known.
-        back = (valid - limit) // season + 1
-        left = np.arange(len(valid))
-        for _ in range(more + 1):
-            source = valid[left] - back[left] * season
-            # By the clock on the wall: a changed clock moves the step that the season points to.
-            moved = history.offset_ms[valid[left]] - history.offset_ms[np.maximum(source, 0)]
-            source = source + moved // step_ms
-            usable = (source >= 0) & (source < limit[left])
-            values = np.where(usable, _at(history.values, source), np.nan)
-            found[left] = values
-            left = left[np.isnan(values) & (source >= season)]
-            if not len(left):
-                break
-            back[left] += 1
-        return found.reshape(len(origins), count)
+        filled = history.filled(season, more)
+        # The newest season that ended before the origin.
+        leads = np.arange(count)
+        source = origins[:, None] + (leads % season - season)
+        if history.clock_changes:
+            back = leads - (leads % season - season)
+            valid = origins[:, None] + leads
+            source = history.same_clock(valid, np.broadcast_to(back, valid.shape))
+            source = np.where(source < origins[:, None], source, source - season)
+        found = _at(filled, source)
+        found[source < 0] = np.nan
+        return found
 
     return rule
 
 
 def _at(values: Floats, places: Ints) -> Floats:
     if not len(values):
-        return np.full(len(places), np.nan)
-    return values[np.clip(places, 0, len(values) - 1)]
+        return np.full(places.shape, np.nan)
+    return values.take(places, mode="clip")
 
 
 _RULES: dict[str, Callable[[History, Ints, int], Floats]] = {

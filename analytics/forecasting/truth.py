@@ -95,17 +95,21 @@ class SiteTruth:
             self.start_ms += count * INTERVAL_MS
 
     def history(self, target: str) -> History:
-        """The known quarters of a target."""
-        if target != "pue":
-            return History(self.start_ms, INTERVAL_S, self._columns[target], None, self.site.zone)
-        facility, it = self._columns[_FACILITY], self._columns[_IT]
-        # A PUE below 1 is no PUE: one of the meters is wrong, and neither says so.
-        possible = (it > 0.0) & (facility >= it)
+        """The quarters of a target, from the first known one on."""
+        above: Floats = self._columns[_FACILITY if target == "pue" else target]
+        below: Floats | None = None
+        known = np.isfinite(above)
+        if target == "pue":
+            below = self._columns[_IT]
+            # A PUE below 1 is no PUE: one of the meters is wrong, and neither says so.
+            known = (below > 0.0) & (above >= below)
+            below = np.where(known, below, np.nan)
+        first = int(known.argmax()) if known.any() else len(known)
         return History(
-            self.start_ms,
+            self.start_ms + first * INTERVAL_MS,
             INTERVAL_S,
-            np.where(possible, facility, np.nan),
-            np.where(possible, it, np.nan),
+            np.where(known, above, np.nan)[first:],
+            None if below is None else below[first:],
             self.site.zone,
         )
 
