@@ -58,7 +58,7 @@ TARGETS: dict[str, ForecastTarget] = {
             3,
             Text("전력사용효율(PUE)", "PUE"),
             "pue",
-            Text("수전 또는 발전 계량기와 IT 계량기", "a meter of supply and a meter of IT energy"),
+            Text("수전 또는 발전 계량기와 IT 계량기", "meter of supply and meter of IT energy"),
             least=1.0,
         ),
         ForecastTarget(
@@ -67,7 +67,7 @@ TARGETS: dict[str, ForecastTarget] = {
             0,
             Text("데이터센터 총 전력", "Facility power"),
             "facility_energy",
-            Text("수전 또는 발전 계량기", "a grid feed or a generator"),
+            Text("수전 또는 발전 계량기", "grid feed or generator"),
         ),
         ForecastTarget(
             "it_power_kw",
@@ -75,7 +75,7 @@ TARGETS: dict[str, ForecastTarget] = {
             0,
             Text("IT 장비 전력", "IT power"),
             "it_energy",
-            Text("IT 계량기", "a meter of IT energy"),
+            Text("IT 계량기", "meter of IT energy"),
         ),
         ForecastTarget(
             "pv_power_kw",
@@ -83,7 +83,7 @@ TARGETS: dict[str, ForecastTarget] = {
             0,
             Text("태양광 출력", "PV output"),
             "pv_energy",
-            Text("태양광 어레이", "a solar array"),
+            Text("태양광 어레이", "solar array"),
             by_hour=True,
             daylight_only=True,
         ),

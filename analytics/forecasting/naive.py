@@ -59,6 +59,7 @@ class NaiveForecaster:
                 window = LEARNING_DAYS * 86_400 // past.step_s
                 errors = PastErrors.measure(known, len(known) - window, len(known), count)
                 assessment = assess(self.target, errors, len(known))
+                assessment.settle()
             self._judged = (at_ms, past.start_ms, assessment)
         return self._judged[2]
 

@@ -6,7 +6,6 @@ import argparse
 import sys
 
 from core.clock import SystemClock
-from core.errors import NotFoundError
 from core.forecasts import LEARNING_DAYS, STATES, STEPS, TARGETS, Forecast, ForecastState
 from core.periods import format_time, from_ms
 from greendc.commands.answers import add_json, print_json, print_table, settings_of
@@ -37,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     target = TARGETS.get(arguments.target)
     if target is None:
-        raise NotFoundError(f"no target {arguments.target!r}; one of {', '.join(TARGETS)}")
+        return _none(f"no target {arguments.target!r}; one of {', '.join(TARGETS)}")
     if target.id not in targets_of(site):
         return _none(f"site {site.id} has no {target.id}: it declares no {target.needs.en}")
     store = open_store(settings, role="read")
