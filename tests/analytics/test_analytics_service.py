@@ -40,7 +40,7 @@ class Running:
             SiteRegistry([site]),
             self.store,  # type: ignore[arg-type]
             self.records,
-            AnalyticsConfig(raw_days=raw_days, pace=Pace()),
+            AnalyticsConfig(raw_days=raw_days, pace=Pace(), forecasts=None),
             self.clock,
         )
 

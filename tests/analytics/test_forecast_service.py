@@ -257,10 +257,10 @@ def test_reading_is_fast_and_names_what_it_does_not_know(running: Running) -> No
     running.run(50 * QUARTERS)
     took = []
     for _ in range(7):
-        began = time.perf_counter()
+        began = time.process_time()
         running.read(50 * QUARTERS)
-        took.append(time.perf_counter() - began)
-    assert sorted(took)[3] < 0.05
+        took.append(time.process_time() - began)
+    assert sorted(took)[3] < 0.04
     now = from_ms(BEGIN_MS + 40 * DAY_MS)
     assert read_forecast(running.store, SITE, "pue", now) is None
     with pytest.raises(NotFoundError, match="no forecast target 'pu'"):

@@ -71,12 +71,14 @@ def test_both_stores_hold_the_same(stores: tuple[EmbeddedStore, Records]) -> Non
     memory, notes = MemoryStore(), MemoryRecords()
     clock = FakeClock(START + timedelta(hours=31))
     services = [
-        AnalyticsService(SiteRegistry([SITE]), store, records, AnalyticsConfig(raw_days=0), clock),
+        AnalyticsService(
+            SiteRegistry([SITE]), store, records, AnalyticsConfig(raw_days=0, forecasts=None), clock
+        ),
         AnalyticsService(
             SiteRegistry([SITE]),
             memory,  # type: ignore[arg-type]
             notes,
-            AnalyticsConfig(raw_days=0),
+            AnalyticsConfig(raw_days=0, forecasts=None),
             clock,
         ),
     ]
