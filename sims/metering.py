@@ -296,12 +296,12 @@ def meter_clusters(
 def meter_unmetered_members(
     draft: Draft, site: Site, clusters: AcceleratorGroup, reporting: Floats
 ) -> None:
-    """Clusters whose members are not metered: power of those that report, energy of all."""
+    """Clusters whose members are not metered: the power of those that report, alike in power."""
     for column, device_id in enumerate(clusters.devices):
         expected = float(site.device(device_id).latest.count or 1)
-        power, counted = clusters.power_w[:, column], reporting[:, column]
-        draft.gauges[device_id, "power_w"] = power * counted / expected
-        # A member that was silent tells its counter's new value when it reports again.
+        counted = reporting[:, column]
+        power = clusters.power_w[:, column] * counted / expected
+        draft.gauges[device_id, "power_w"] = power
         draft.rates[device_id, "energy_kwh"] = power / 1000
         draft.gauges[device_id, "members_reporting"] = counted
         draft.gauges[device_id, "members_expected"] = np.full(len(power), expected)

@@ -107,7 +107,7 @@ def test_the_meters_of_a_point_sum_to_its_it_energy(year: Year) -> None:
 
 # Share of the IT energy, at least and at most in any hour.
 ACCELERATOR_SHARE = {
-    "kakao-ansan": (0.0005, 0.1),
+    "kakao-ansan": (0.0001, 0.1),
     "kisti-daejeon": (0.45, 0.75),
     "naver-gak-sejong": (0.001, 0.1),
     "nhn-gwangju": (0.15, 0.45),
