@@ -128,17 +128,33 @@ class Recomputation:
         self._floor_ms = -(-floor_ms // INTERVAL_MS) * INTERVAL_MS
 
     def chunks(self, start_ms: int, end_ms: int) -> Iterator[tuple[int, int]]:
-        """Cut [start_ms, end_ms) so that a piece fits into memory."""
+        """Cut [start_ms, end_ms) so that a piece fits into memory.
+
+        A piece is as long as the cadences in force at its start allow, and ends where a device's
+        next state begins: years at a slow cadence are not cut as if they had been fast.
+        """
+        while start_ms < end_ms:
+            first = start_ms // INTERVAL_MS * INTERVAL_MS
+            border = first + self._longest_piece_ms(start_ms)
+            changes = [
+                int(moment)
+                for timeline in self._timelines.values()
+                for moment in timeline.valid_from_ms[1:]
+                if start_ms < moment < border
+            ]
+            if changes:
+                border = max(min(changes) // INTERVAL_MS * INTERVAL_MS, first + INTERVAL_MS)
+            yield start_ms, min(border, end_ms)
+            start_ms = border
+
+    def _longest_piece_ms(self, start_ms: int) -> int:
+        at = np.array([start_ms], dtype=np.int64)
         per_ms = sum(
-            len(timeline.device.metrics()) / float(timeline.cadence_ms.min())
+            len(timeline.device.metrics()) / float(timeline.cadence_ms[timeline.state_index(at)[0]])
             for timeline in self._timelines.values()
         )
         length = int(_SAMPLES_AT_ONCE / per_ms) // INTERVAL_MS * INTERVAL_MS
-        length = min(max(length, _SHORTEST_CHUNK_MS), _LONGEST_CHUNK_MS)
-        while start_ms < end_ms:
-            border = (start_ms // INTERVAL_MS) * INTERVAL_MS + length
-            yield start_ms, min(border, end_ms)
-            start_ms = border
+        return min(max(length, _SHORTEST_CHUNK_MS), _LONGEST_CHUNK_MS)
 
     def run(
         self,

@@ -34,6 +34,9 @@ ACTIVE_W = np.array(
 MEASURED_IDLE_W, MEASURED_RATED_W = 60.0, 400.0
 
 GPUS_OF_A_JOB = 16
+# Jobs that run side by side in a cluster of which only the total is metered, and how busy it is.
+_LANES = 8
+_LANE_SHARE = 0.86
 _SLOT_STEPS = 96  # eight hours: jobs last a few of these
 _SLOT_JITTER = 40  # less than half a slot, so that ends keep their order
 
@@ -182,6 +185,58 @@ def _simulate_npu(
 
 def _temperature(share: Floats, noise: Floats) -> Floats:
     return 27.0 + 36.0 * share + 1.2 * noise
+
+
+def simulate_clusters(
+    site: Site, randomness: Randomness, block: int
+) -> tuple[AcceleratorGroup, Floats] | None:
+    """Clusters of which the site meters nothing but the total; None where members are metered.
+
+    A cluster is a few lanes of jobs, each with its share of the accelerators.
+
+    Returns:
+        All members' power, and how many of them report: (nodes, devices) each.
+    """
+    devices = site.with_role("cluster_total")
+    if not devices or site.with_role("accelerator", "node"):
+        return None
+    columns = [_simulate_lanes(device, randomness, block) for device in devices]
+    reporting = [
+        _simulate_members(randomness, device.id, device.latest.count or 1, block)
+        for device in devices
+    ]
+    group = AcceleratorGroup(
+        tuple(device.id for device in devices),
+        np.stack([power for power, _, _ in columns], axis=1),
+        np.stack([use for _, use, _ in columns], axis=1),
+        np.stack([warm for _, _, warm in columns], axis=1),
+    )
+    return group, np.stack(reporting, axis=1)
+
+
+def _simulate_lanes(
+    device: Device, randomness: Randomness, block: int
+) -> tuple[Floats, Floats, Floats]:
+    idle_w, rated_w = _ratings(device)
+    power, use = np.zeros(BLOCK_STEPS + 1), np.zeros(BLOCK_STEPS + 1)
+    for lane in range(_LANES):
+        name = f"{device.id}/lane-{lane}"
+        active = simulate_jobs(randomness, name, block, _LANE_SHARE)
+        level = ndtr(randomness.mixture(f"{name}/level", block, {96: 0.9, 6: 0.43}))
+        power += envelope_w(active, level, idle_w / _LANES, rated_w / _LANES)
+        use += 100 * active * np.clip(0.25 + 0.85 * level**0.7, 0, 1) / _LANES
+    power = np.minimum(power, rated_w)
+    return power, use, _temperature(power / rated_w, np.zeros(BLOCK_STEPS + 1))
+
+
+def _simulate_members(randomness: Randomness, name: str, expected: int, block: int) -> Floats:
+    """How many members report: a few always lack, a cabinet now and then, for about an hour."""
+    period = 12
+    chance = ndtr(randomness.knots(f"{name}/members", block, period))[1:-2]
+    silent = np.where(chance < 0.01, 0.04, 0.004 * chance)
+    counts = np.round(expected * (1 - silent))
+    counted: Floats = np.append(np.repeat(counts[:-1], period), counts[-1])
+    return counted
 
 
 def simulate_reporting(randomness: Randomness, devices: Sequence[str], block: int) -> Floats:

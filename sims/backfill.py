@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,11 +21,13 @@ from sims.session import (
     total_count,
     truth_file,
 )
+from sims.world import SimulatedSite
 
 _LOG = logging.getLogger(__name__)
 
 # Instants of every device that are read at once: a day of history at 300 s.
 _CHUNK_INSTANTS = 288
+_CHUNK_OF_DECLARED_MS = 86_400_000
 _REPORT_S = 1.0
 
 
@@ -36,12 +38,13 @@ def run_backfill(
     *,
     seed: int,
     days: float,
-    cadence_s: float,
+    cadence_s: float | None,
     now: datetime,
     stop: threading.Event,
     progress: Progress,
     faults: Sequence[Fault] | None = None,
     truth_path: Path | None = None,
+    worlds: Mapping[str, SimulatedSite] | None = None,
 ) -> PublishCount:
     """Publish [now - days, now], both ends included, at one cadence; return when acknowledged.
 
@@ -49,10 +52,11 @@ def run_backfill(
 
     Args:
         cadence_s: Seconds between two readings of a device. The site files should declare it for
-            that time, or gauges are not covered.
+            that time, or gauges are not covered. None: what the site files declare.
         now: End of the history; not after the present.
         progress: Called with the acknowledged share, 0..1, and a text; with 1.0 once all of it is
             acknowledged.
+        worlds: As in `open_publications`.
 
     Raises:
         ConfigurationError: A site is planned or measured, the history is older than a site's late
@@ -65,7 +69,7 @@ def run_backfill(
         for site_id in site_ids
         if (problem := _window_problem(registry.site(site_id), days)) is not None
     ]
-    if not days > 0 or not cadence_s > 0:
+    if not days > 0 or (cadence_s is not None and not cadence_s > 0):
         problems.append(
             Problem("arguments", "days, cadence", "must be positive", "for example 60 and 300")
         )
@@ -81,16 +85,22 @@ def run_backfill(
             faults=faults,
             cadence_s=cadence_s,
             window=24,
+            worlds=worlds,
         )
     except BrokerUnavailableError:
         if stop.is_set():
             return PublishCount()
         raise
     try:
-        _warn_of_cadences(publications, start_ms, cadence_s)
+        if cadence_s is not None:
+            _warn_of_cadences(publications, start_ms, cadence_s)
         total = sum(p.source.count(start_ms, end_ms) for p in publications)
         report = _Report(publications, total, progress)
-        chunk_ms = round(cadence_s * 1000) * _CHUNK_INSTANTS
+        chunk_ms = (
+            _CHUNK_OF_DECLARED_MS
+            if cadence_s is None
+            else round(cadence_s * 1000) * _CHUNK_INSTANTS
+        )
         with truth_file(truth_path, publications, dict.fromkeys(site_ids, start_ms)) as truth:
             complete = True
             for first in range(start_ms, end_ms + 1, chunk_ms):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,9 +14,26 @@ import tomli_w
 
 from core.periods import local_midnight
 
-# Days of history that fit before the demo's start, and the margin of the late window beyond them.
+# Least days of history before the demo's start, and the margin of the late window beyond them.
 HISTORY_DAYS = 60.0
 _MARGIN_DAYS = 5
+
+
+def history_days(demo_start: datetime, zones: Iterable[ZoneInfo]) -> float:
+    """Days of history that hold the whole local month before the demo's start, and at least sixty.
+
+    Args:
+        demo_start: Aware instant at which live readings begin.
+        zones: Zones of the sites' calendars; the earliest month's start counts.
+    """
+    starts = []
+    for zone in zones:
+        this_month = demo_start.astimezone(zone).date().replace(day=1)
+        last_month = (this_month - timedelta(days=1)).replace(day=1)
+        starts.append(demo_start - local_midnight(last_month, zone))
+    # An hour more: what ends in a month's first interval began before it.
+    longest = max(starts, default=timedelta(0)) + timedelta(hours=1)
+    return max(HISTORY_DAYS, longest / timedelta(days=1))
 
 
 def render_demo_site(
@@ -25,6 +43,7 @@ def render_demo_site(
     demo_start: datetime,
     live_cadence_s: float,
     history_days: float = HISTORY_DAYS,
+    accelerator_cadence_s: float | None = None,
 ) -> str:
     """A site file's text for the demo.
 
@@ -35,6 +54,8 @@ def render_demo_site(
     Args:
         text: A site file (TOML).
         demo_start: Aware instant at which live readings begin.
+        accelerator_cadence_s: Cadence of accelerators in the history where it is another one:
+            they are most of the devices and least of what is looked at day by day.
 
     Returns:
         TOML; comments are not kept.
@@ -52,13 +73,26 @@ def render_demo_site(
             state
             for entries in states.values()
             for state in _demo_states(
-                entries, zone, earliest, demo_start, history_cadence_s, live_cadence_s
+                entries,
+                zone,
+                earliest,
+                demo_start,
+                _cadence_of(entries[0], history_cadence_s, accelerator_cadence_s),
+                live_cadence_s,
             )
         ]
     window = site.get("late_window_days", 35)
     if window:
         site["late_window_days"] = max(window, math.ceil(history_days) + _MARGIN_DAYS)
     return tomli_w.dumps(site)
+
+
+def _cadence_of(
+    entry: dict[str, Any], history_cadence_s: float, accelerator_cadence_s: float | None
+) -> float:
+    if entry["family"] == "accelerator" and accelerator_cadence_s is not None:
+        return accelerator_cadence_s
+    return history_cadence_s
 
 
 def _demo_states(

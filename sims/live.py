@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from sims.session import (
     total_count,
     truth_file,
 )
+from sims.world import SimulatedSite
 
 # Where a device's state began so recently, a start without a time goes back to it: the demo's
 # history ends there, and live readings take over without a gap.
@@ -46,6 +47,7 @@ def run_live(
     truth_path: Path | None = None,
     start: datetime | None = None,
     until: datetime | None = None,
+    worlds: Mapping[str, SimulatedSite] | None = None,
 ) -> PublishCount:
     """Publish until told to stop.
 
@@ -60,6 +62,7 @@ def run_live(
             that was within the last quarter of an hour (exclusive, because history ends there); or
             a day ago when accelerated.
         until: Last instant, inclusive; without it, until `stop`.
+        worlds: As in `open_publications`.
 
     Returns:
         Readings published and acknowledged.
@@ -73,7 +76,14 @@ def run_live(
         raise ValueError(f"speed must be positive, not {speed}")
     try:
         publications = open_publications(
-            registry, site_ids, connection_for, stop, seed=seed, faults=faults, window=1000
+            registry,
+            site_ids,
+            connection_for,
+            stop,
+            seed=seed,
+            faults=faults,
+            window=1000,
+            worlds=worlds,
         )
     except BrokerUnavailableError:
         if stop.is_set():

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.samples import Floats, Ints
 from core.sites import Device, Site
-from sims.accelerators import AcceleratorGroup, simulate_jobs, simulate_reporting
+from sims.accelerators import AcceleratorGroup, simulate_reporting
 from sims.draft import SITE, Draft
 from sims.grid import STEP_H
 from sims.halls import ElectricalTree, weights_of
@@ -172,12 +172,19 @@ def _meter_air(draft: Draft, site: Site, tree: ElectricalTree, cooling: Cooling)
 
 
 def meter_heat_reuse(
-    draft: Draft, site: Site, available_kw: Floats, weather: Weather, hum: Floats
+    draft: Draft,
+    site: Site,
+    profile: SiteProfile,
+    available_kw: Floats,
+    weather: Weather,
+    hum: Floats,
 ) -> None:
-    """Waste heat that warms floors: more the colder it is, at most a part of what there is."""
+    """Waste heat for floors or snow: more the colder it is, at most a part of what there is."""
+    span = profile.heat_below_c - profile.heat_full_c
     for device in site.with_role("heat_reuse"):
         rated = device.latest.rated_kw or 0.03 * float(available_kw.mean())
-        wanted = rated * 0.9 * np.clip((15.0 - weather.temperature_c) / 22.0, 0.0, 1.0)
+        cold = np.clip((profile.heat_below_c - weather.temperature_c) / span, 0.0, 1.0)
+        wanted = rated * 0.9 * cold
         heat = np.minimum(wanted * (1 + 0.03 * hum), 0.5 * available_kw)
         draft.gauges[device.id, "heat_power_kw"] = heat
         draft.rates[device.id, "heat_energy_kwh"] = heat
@@ -272,26 +279,30 @@ def meter_accelerators(draft: Draft, site: Site, group: AcceleratorGroup) -> Non
 
 
 def meter_clusters(
-    draft: Draft, site: Site, members: AcceleratorGroup | None, randomness: Randomness, block: int
+    draft: Draft, site: Site, members: AcceleratorGroup, randomness: Randomness, block: int
 ) -> None:
     """A cluster's total: the sum over the members that report, and how many did."""
     for device in site.with_role("cluster_total"):
-        state = device.latest
-        if members is not None:
-            reporting = simulate_reporting(randomness, members.devices, block)
-            power: Floats = np.sum(members.power_w * reporting, axis=1)
-            counted, expected = reporting.sum(axis=1), float(len(members.devices))
-            use = members.utilization_percent.mean(axis=1)
-        else:
-            expected = float(state.count or 1)
-            rated = state.rated_w or 400.0 * expected
-            idle = state.idle_w or 0.15 * rated
-            jobs = [simulate_jobs(randomness, f"{device.id}/{n}", block, 0.66) for n in range(8)]
-            share: Floats = np.mean(jobs, axis=0, dtype=np.float64)
-            power = idle + (rated - idle) * 0.85 * share
-            counted, use = np.full(len(power), expected), 90.0 * share
+        reporting = simulate_reporting(randomness, members.devices, block)
+        power: Floats = np.sum(members.power_w * reporting, axis=1)
         draft.gauges[device.id, "power_w"] = power
         draft.rates[device.id, "energy_kwh"] = power / 1000
-        draft.gauges[device.id, "members_reporting"] = counted
+        draft.gauges[device.id, "members_reporting"] = reporting.sum(axis=1)
+        expected = float(len(members.devices))
         draft.gauges[device.id, "members_expected"] = np.full(len(power), expected)
-        draft.gauges[device.id, "utilization_percent"] = use
+        draft.gauges[device.id, "utilization_percent"] = members.utilization_percent.mean(axis=1)
+
+
+def meter_unmetered_members(
+    draft: Draft, site: Site, clusters: AcceleratorGroup, reporting: Floats
+) -> None:
+    """Clusters whose members are not metered: the power of those that report, alike in power."""
+    for column, device_id in enumerate(clusters.devices):
+        expected = float(site.device(device_id).latest.count or 1)
+        counted = reporting[:, column]
+        power = clusters.power_w[:, column] * counted / expected
+        draft.gauges[device_id, "power_w"] = power
+        draft.rates[device_id, "energy_kwh"] = power / 1000
+        draft.gauges[device_id, "members_reporting"] = counted
+        draft.gauges[device_id, "members_expected"] = np.full(len(power), expected)
+        draft.gauges[device_id, "utilization_percent"] = clusters.utilization_percent[:, column]

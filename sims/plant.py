@@ -26,6 +26,9 @@ UPS_LOSS = (0.008, 0.020, 0.012)
 PDU_LOSS = (0.0020, 0.0030, 0.0060)
 CABLE_LOSS = 0.002
 CHILLED_WATER_C = 16.0
+# Return of the warm-water loop, and the air that its dry coolers are built for: hotter is sprayed.
+WARM_WATER_C = 46.0
+DESIGN_AIR_C = 34.0
 _TRAINING_PARTITIONS = 10
 
 
@@ -168,18 +171,32 @@ def simulate_cooling(
     supply = 23.0 + 0.25 * randomness.smooth("supply-air", block, 36)
     if outside_air:
         # Only the hottest hours leave a part of the heat to the chiller.
-        chilled = 0.45 * mechanical * heat
+        chilled = profile.chilled_share * mechanical * heat
         supply = supply + 2.0 * np.clip((weather.wet_bulb_c - 19.0) / 8.0, 0.0, 1.2)
         pumps = profile.pumps * tree.capacity_kw * hot * wobble
         fans = np.zeros_like(heat)
     else:
-        chilled = mechanical * heat
+        # What water takes from the IT devices directly is too warm for a chiller to be of use.
+        chilled = mechanical * (heat - profile.liquid_share * chain.device_kw.sum(axis=1))
         pumps = profile.pumps * tree.capacity_kw * (0.25 + 0.75 * duty**3) * wobble
-        effort = np.clip(duty * (0.75 + 0.35 * hot), 0.2, 1.0)
+        effort = np.clip(duty * _fan_effort(profile, weather, hot), 0.2, 1.0)
         fans = profile.tower_fans * tree.capacity_kw * (0.08 + 0.92 * effort**3) * wobble
     chiller = chilled / chiller_cop(weather.wet_bulb_c, duty, profile.carnot_share) * wobble
     rejected = heat + chiller + (0.0 if outside_air else pumps)
     return Cooling(chiller, pumps, fans, air, rejected, supply)
+
+
+def _fan_effort(profile: CoolingProfile, weather: Weather, hot: Floats) -> Floats:
+    """Speed of the outdoor fans at full duty, 1 at the design's hottest hour or a little above.
+
+    Towers follow the season a little. Dry coolers carry the heat over the difference between the
+    warm water and the air, so their air flow is inverse to it.
+    """
+    if profile.kind != "direct_liquid":
+        effort: Floats = 0.75 + 0.35 * hot
+        return effort
+    over_air = WARM_WATER_C - weather.temperature_c
+    return np.minimum((WARM_WATER_C - DESIGN_AIR_C) / np.maximum(over_air, 1.0), 1.1)
 
 
 def chiller_cop(wet_bulb_c: Floats, duty: Floats, carnot_share: float) -> Floats:

@@ -65,7 +65,7 @@ class LoadProfile:
     node_factor: float = 1.45
 
 
-CoolingKind = Literal["chilled_water", "outside_air"]
+CoolingKind = Literal["chilled_water", "outside_air", "direct_liquid"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,9 @@ class CoolingProfile:
     """The cooling plant; powers as shares of the IT capacity at full duty.
 
     Attributes:
-        kind: Chillers with cooling towers and water-side free cooling, or outside air with
-            evaporation and a chiller for the hottest hours.
+        kind: Chillers with cooling towers and water-side free cooling; outside air with
+            evaporation and a chiller for the hottest hours; or warm water from the IT devices to
+            dry coolers and chillers for the heat that stays in the air.
         air_handling: Fans of the halls.
         pumps: All pumps.
         tower_fans: Fans of towers or dry coolers.
@@ -84,7 +85,10 @@ class CoolingProfile:
         latent_base, latent_slope: Share of the rejected heat that evaporates water: base + slope x
             wet bulb.
         latent_max: Its upper limit: the towers are hybrid.
+        latent_above_c: Wet bulb that the slope counts from: nothing is sprayed while it is colder.
         concentration: Cycles of concentration of the circulating water.
+        liquid_share: Share of the IT heat that goes into warm water; of `direct_liquid` only.
+        chilled_share: Share of the heat that chillers take at most; of `outside_air` only.
     """
 
     kind: CoolingKind = "chilled_water"
@@ -97,7 +101,10 @@ class CoolingProfile:
     latent_base: float = 0.07
     latent_slope: float = 0.016
     latent_max: float = 0.50
+    latent_above_c: float = 0.0
     concentration: float = 5.0
+    liquid_share: float = 0.0
+    chilled_share: float = 0.45
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,8 @@ class SiteProfile:
         lighting: Lighting as a share of the IT capacity.
         house: Auxiliaries on the distribution boards as a share of the IT capacity.
         transformer_loss: (no-load, full-load) loss as shares of the site's rated demand.
+        heat_below_c: Outside temperature below which waste heat is used.
+        heat_full_c: Outside temperature at which all that can be used is.
     """
 
     climate: Climate = field(default_factory=Climate)
@@ -146,6 +155,8 @@ class SiteProfile:
     lighting: float = 0.004
     house: float = 0.010
     transformer_loss: tuple[float, float] = (0.002, 0.010)
+    heat_below_c: float = 15.0
+    heat_full_c: float = -7.0
 
 
 PROFILES: dict[str, SiteProfile] = {
@@ -171,9 +182,117 @@ PROFILES: dict[str, SiteProfile] = {
             latent_base=0.0,
             latent_slope=0.028,
             latent_max=0.62,
+            latent_above_c=8.0,
             concentration=4.0,
         ),
         water=WaterProfile(rain_use="landscape", rain_steady_m3_per_h=0.0, domestic_m3_per_h=1.6),
+        feed_shares=(0.5, 0.5),
+        lighting=0.004,
+        house=0.009,
+    ),
+    # A basin in the mountains: the coldest winters of the five, calm air, cool nights. Outside air
+    # alone cools for most of the year; waste heat melts snow, so it is wanted near freezing only.
+    "naver-gak-chuncheon": SiteProfile(
+        climate=Climate(
+            mean_c=11.4,
+            season_c=15.0,
+            diurnal_c=5.8,
+            rain_mm=(20, 27, 40, 70, 95, 120, 380, 300, 140, 45, 42, 22),
+            wind_m_per_s=1.3,
+            altitude_m=160.0,
+        ),
+        load=LoadProfile(level=0.58, daily=0.07, peak_hour=20.5, weekend=-0.02),
+        cooling=CoolingProfile(
+            kind="outside_air",
+            air_handling=0.072,
+            pumps=0.004,
+            tower_fans=0.0,
+            free_below_c=21.5,
+            mechanical_above_c=27.5,
+            latent_base=0.0,
+            latent_slope=0.026,
+            latent_max=0.58,
+            latent_above_c=9.0,
+            concentration=4.5,
+            chilled_share=0.30,
+        ),
+        water=WaterProfile(
+            rain_steady_m3_per_h=0.5,
+            rain_cooling_m3_per_h=2.5,
+            groundwater_share=0.45,
+            domestic_m3_per_h=1.2,
+        ),
+        feed_shares=(0.6, 0.4),
+        lighting=0.005,
+        house=0.011,
+        heat_below_c=3.0,
+        heat_full_c=-8.0,
+    ),
+    # The south-west: mild winters, long humid summers, much sun. A small centre of accelerators
+    # that run day and night; all of them are metered, so nothing is added for training.
+    "nhn-gwangju": SiteProfile(
+        climate=Climate(
+            mean_c=14.2,
+            season_c=12.9,
+            diurnal_c=4.9,
+            rain_mm=(33, 42, 62, 88, 98, 150, 300, 300, 145, 62, 52, 36),
+            wind_m_per_s=1.9,
+            altitude_m=45.0,
+        ),
+        load=LoadProfile(
+            level=0.40,
+            daily=0.03,
+            peak_hour=16.0,
+            weekend=-0.02,
+            training_share=0.0,
+            node_factor=1.45,
+        ),
+        cooling=CoolingProfile(
+            air_handling=0.095,
+            pumps=0.060,
+            tower_fans=0.032,
+            carnot_share=0.48,
+            free_below_c=3.0,
+            mechanical_above_c=10.0,
+            latent_base=0.08,
+            latent_max=0.55,
+            concentration=4.0,
+        ),
+        water=WaterProfile(domestic_m3_per_h=0.12),
+        lighting=0.006,
+        house=0.016,
+    ),
+    # Inland, between the two. Nine tenths of the heat leave the cabinets in warm water, which dry
+    # coolers take all year; they are sprayed on the hottest days only. A batch machine: no evening
+    # peak, hardly a weekend.
+    "kisti-daejeon": SiteProfile(
+        climate=Climate(
+            mean_c=13.2, season_c=13.8, diurnal_c=5.1, wind_m_per_s=1.7, altitude_m=70.0
+        ),
+        load=LoadProfile(
+            level=0.30,
+            daily=0.008,
+            peak_hour=15.0,
+            weekend=-0.008,
+            training_share=0.0,
+            node_factor=1.12,
+        ),
+        cooling=CoolingProfile(
+            kind="direct_liquid",
+            air_handling=0.014,
+            pumps=0.026,
+            tower_fans=0.022,
+            carnot_share=0.50,
+            free_below_c=5.0,
+            mechanical_above_c=13.0,
+            latent_base=0.0,
+            latent_slope=0.030,
+            latent_max=0.25,
+            latent_above_c=20.0,
+            concentration=6.0,
+            liquid_share=0.90,
+        ),
+        water=WaterProfile(domestic_m3_per_h=0.5),
         feed_shares=(0.5, 0.5),
         lighting=0.004,
         house=0.009,

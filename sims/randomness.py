@@ -21,7 +21,7 @@ class Randomness:
     def __init__(self, seed: int, site_id: str) -> None:
         self._root = f"{seed}/{site_id}/"
         # One object per site and process: the cache lives as long as the site does.
-        self._white = lru_cache(maxsize=2048)(self._draw_white)
+        self._white = lru_cache(maxsize=1024)(self._draw_white)
 
     def stream(self, name: str, index: int = 0) -> np.random.Generator:
         """The generator of one quantity at one place (a block, a day)."""

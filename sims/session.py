@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -89,8 +89,13 @@ def open_publications(
     cadence_s: float | None = None,
     window: int = 64,
     wait_s: float = 15.0,
+    worlds: Mapping[str, SimulatedSite] | None = None,
 ) -> list[SimulatedPublication]:
     """Simulate and connect the sites.
+
+    Args:
+        worlds: Sites that are simulated already under this seed, by id: computing one again would
+            take seconds and come to the same.
 
     Raises:
         ConfigurationError: A site is planned or measured, a fault names what a site does not have,
@@ -101,8 +106,9 @@ def open_publications(
     opened: list[SimulatedPublication] = []
     try:
         for site_id in site_ids:
+            world = (worlds or {}).get(site_id) or SimulatedSite(registry.site(site_id), seed)
             publication = SimulatedPublication(
-                SimulatedSite(registry.site(site_id), seed),
+                world,
                 connection_for(site_id),
                 stop,
                 faults=tuple(faults or ()),

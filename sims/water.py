@@ -18,7 +18,7 @@ from core.samples import Floats
 from core.sites import RainSystem, Site
 from sims.grid import BLOCK_STEPS, STEP_H, STEPS_PER_HOUR
 from sims.plant import Cooling
-from sims.profiles import CoolingProfile, WaterProfile
+from sims.profiles import CoolingKind, CoolingProfile, WaterProfile
 from sims.randomness import Randomness
 from sims.weather import Weather
 
@@ -26,6 +26,12 @@ from sims.weather import Weather
 M3_PER_MWH_EVAPORATED = 1.48
 # Drift of modern towers as a share of the evaporation.
 DRIFT = 0.01
+# Least share of the rejected heat that evaporates: towers are never quite dry, dry coolers are.
+_LEAST_LATENT: dict[CoolingKind, float] = {
+    "chilled_water": 0.02,
+    "outside_air": 0.02,
+    "direct_liquid": 0.0,
+}
 _LOW, _FILLED, _WELL_FILLED, _DEAD = 0.08, 0.13, 0.30, 0.02
 _FLUSH_RESET_STEPS = 24 * STEPS_PER_HOUR
 
@@ -103,8 +109,8 @@ def simulate_water(
 ) -> tuple[WaterFlows, TankState | None]:
     """The block's water and the tank behind it."""
     share = np.clip(
-        plant.latent_base + plant.latent_slope * (weather.wet_bulb_c - _dry_below(plant)),
-        0.02,
+        plant.latent_base + plant.latent_slope * (weather.wet_bulb_c - plant.latent_above_c),
+        _LEAST_LATENT[plant.kind],
         plant.latent_max,
     )
     evaporation = cooling.rejected_kw / 1000 * M3_PER_MWH_EVAPORATED * share
@@ -126,11 +132,6 @@ def simulate_water(
     mains = left - reclaimed - ground + domestic + (rain.top_up if rain is not None else 0.0)
     flows = WaterFlows(make_up, blowdown, mains, reclaimed, ground, domestic, rain)
     return flows, tank
-
-
-def _dry_below(plant: CoolingProfile) -> float:
-    # Outside air needs no evaporation until it is warm; towers evaporate a little at any time.
-    return 8.0 if plant.kind == "outside_air" else 0.0
 
 
 def _simulate_tank(

@@ -12,6 +12,8 @@ from sims.grid import BLOCK_STEPS, STEPS_PER_DAY, STEPS_PER_HOUR, block_start_ms
 from sims.profiles import Climate, Months
 from sims.randomness import Randomness
 
+# Air takes up no more over the warmest seas around Korea.
+HIGHEST_DEW_POINT_C = 27.0
 _DAY_MS = 86_400_000
 # A rain event may last into the second day after the one on which it began.
 _EVENT_DAYS = 2
@@ -65,6 +67,7 @@ def simulate_weather(
     spread = monthly(climate.dew_spread_c, day_of_year)
     dew = base - spread * np.exp(randomness.mixture("dew", block, {288: 0.22, 72: 0.12}))
     dew = dew + (temperature - 0.6 - dew) * np.clip(wet, 0, 1)
+    dew = np.minimum(dew, HIGHEST_DEW_POINT_C)
     humidity = relative_humidity(temperature, np.minimum(dew, temperature - 0.05))
     wind = climate.wind_m_per_s * np.exp(
         randomness.mixture("wind", block, {288: 0.35, 36: 0.3, 3: 0.15}) - 0.12

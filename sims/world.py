@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.errors import ConfigurationError, Problem
 from core.samples import Floats, Ints
 from core.sites import Site
-from sims.accelerators import simulate_accelerators
+from sims.accelerators import simulate_accelerators, simulate_clusters
 from sims.draft import SITE, Draft, Key
 from sims.grid import (
     BLOCK_STEPS,
@@ -32,6 +32,7 @@ from sims.metering import (
     meter_plant,
     meter_solar,
     meter_supply,
+    meter_unmetered_members,
     meter_water,
     meter_weather,
 )
@@ -224,8 +225,9 @@ class SimulatedSite:
         }
         accelerators = simulate_accelerators(site, randomness, number, local_h, "accelerator")
         nodes = simulate_accelerators(site, randomness, number, local_h, "node")
+        totals = simulate_clusters(site, randomness, number)
         # Nodes hold the accelerators: where both are metered, only the latter enter the IT load.
-        group = accelerators or nodes
+        group = accelerators or nodes or (totals[0] if totals is not None else None)
         in_halls = (
             accelerator_halls(group, {d.id: d.latest.hall for d in site.in_family("accelerator")})
             if group is not None
@@ -235,7 +237,7 @@ class SimulatedSite:
         chain = simulate_chain(
             tree,
             load,
-            load.node_factor if accelerators is not None else 1.0,
+            load.node_factor if nodes is None or accelerators is not None else 1.0,
             randomness,
             number,
             local_h,
@@ -274,12 +276,15 @@ class SimulatedSite:
         meter_supply(draft, site, profile, supply, randomness, number)
         meter_chain(draft, site, tree, chain, randomness, number)
         meter_plant(draft, site, tree, cooling, lighting, house, lead)
-        meter_heat_reuse(draft, site, chain.heat_kw, weather, hum)
+        meter_heat_reuse(draft, site, profile, chain.heat_kw, weather, hum)
         meter_water(draft, site, water, hum)
         meter_solar(draft, site, arrays)
         meter_weather(draft, site, weather, sky)
         for group in (accelerators, nodes):
             if group is not None:
                 meter_accelerators(draft, site, group)
-        meter_clusters(draft, site, nodes or accelerators, randomness, number)
+        if totals is not None:
+            meter_unmetered_members(draft, site, *totals)
+        elif members := nodes or accelerators:
+            meter_clusters(draft, site, members, randomness, number)
         return draft, tank

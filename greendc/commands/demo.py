@@ -1,25 +1,25 @@
 """`greendc demo`: the whole service on this machine, with simulated sites and their history.
 
-Broker, embedded store, ingester, analytics, board and simulators, all on loopback. Everything lies
-in one folder and continues there at the next start.
+Broker, embedded store, ingester, analytics and board, all on loopback; the simulated sites run in
+this process. Everything lies in one folder and continues there at the next start.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import secrets
 import threading
 import time
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.clock import SystemClock
-from core.errors import GreendcError
 from core.ledger import LedgerCounts
-from core.periods import Period, format_time, parse_rfc3339, to_ms
+from core.periods import Period, format_time, local_month, parse_rfc3339, to_ms
 from core.sites import SiteRegistry
 from greendc.children import ChildProcesses, stop_on_signals
 from greendc.commands.answers import settings_of
@@ -27,16 +27,13 @@ from greendc.commands.sims import DEFAULT_SEED, simulated_sites
 from greendc.local_broker import LocalBroker, start_local_broker
 from greendc.logs import configure_logging
 from greendc.settings import Settings, load_settings
-from greendc.wiring import (
-    connection_for_site,
-    open_records,
-    open_registry,
-    prepare_data_dir,
-    read_site_files,
-)
+from greendc.wiring import open_records, open_registry, prepare_data_dir, read_site_files
 
-_LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from greendc.demo_world import DemoWorld
+
 HISTORY_CADENCE_S = 300.0
+ACCELERATOR_CADENCE_S = 900.0
 LIVE_CADENCE_S = 10.0
 _PROGRESS_S = 5.0
 _LIVE_BACKLOG = 1_000
@@ -44,9 +41,26 @@ _LIVE_BACKLOG = 1_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `greendc demo`."""
-    parser.add_argument("--days", type=float, default=60.0, help="days of history (default 60)")
+    parser.add_argument(
+        "--days",
+        type=float,
+        help="exactly so many days of history (default: all of last month, and at least 60)",
+    )
     parser.add_argument("--folder", type=Path, help="default: demo/ in the data folder")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """When this demo's live readings began, and the history before it.
+
+    Attributes:
+        complete: Whether all of the history is stored and rolled up.
+    """
+
+    moment: datetime
+    days: float
+    complete: bool
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,12 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging(configured.log.format, "warning")
     folder = (arguments.folder or configured.data_dir / "demo").absolute()
     prepare_data_dir(configured.model_copy(update={"data_dir": folder}))
-    begun, fresh = _begin(folder)
-    _write_sites(configured, folder, begun, arguments.days)
+    begin = _begin(configured, folder, arguments.days)
+    _write_sites(configured, folder, begin)
     stop = stop_on_signals()
     registry = open_registry(_settings_in(folder, {}))
     broker = start_local_broker(registry, folder / "broker")
     children = ChildProcesses()
+    world = None
     try:
         environment = _environment(folder, broker)
         settings = _settings_in(folder, environment)
@@ -70,43 +85,58 @@ def run(arguments: argparse.Namespace) -> int:
         children.start("dashboard", ["dashboard"], environment)
         _wait_for_board(settings, stop)
         _say_where(settings, folder, broker)
-        children.start("sims", ["sims", "--seed", str(arguments.seed)], environment)
+        world = _start_world(settings, registry, stop, arguments.seed, begin)
         history = threading.Thread(
-            target=_history,
-            args=(settings, registry, begun, arguments, stop, folder, fresh),
-            name="history",
+            target=_watch_history,
+            args=(settings, registry, begin, world, stop, folder),
+            name="progress",
             daemon=True,
         )
         history.start()
         children.watch(stop)
     finally:
         stop.set()
+        if world is not None:
+            world.join()
         children.stop()
         broker.stop()
     return 2 if children.failed else 0
 
 
-def _begin(folder: Path) -> tuple[datetime, bool]:
-    """When this demo's live readings began, and whether its history is still to be published."""
+def _begin(configured: Settings, folder: Path, days: float | None) -> _Begin:
+    """What the folder says of an earlier start, or a new beginning."""
+    from sims.demo_sites import HISTORY_DAYS, history_days
+
     marker = folder / "demo.json"
     if marker.exists():
         state = json.loads(marker.read_text(encoding="utf-8"))
-        return parse_rfc3339(state["begun"]), not state["history_complete"]
+        return _Begin(
+            parse_rfc3339(state["begun"]),
+            state.get("history_days", HISTORY_DAYS),
+            state["history_complete"],
+        )
     now = SystemClock().now()
     begun = now - timedelta(seconds=now.timestamp() % HISTORY_CADENCE_S)
     begun = begun.replace(microsecond=0)
-    _mark(folder, begun, complete=False)
-    return begun, True
+    if days is None:
+        days = history_days(begun, [site.zone for site in open_registry(configured)])
+    begin = _Begin(begun, days, complete=False)
+    _mark(folder, begin)
+    return begin
 
 
-def _mark(folder: Path, begun: datetime, *, complete: bool) -> None:
-    state = {"begun": format_time(begun), "history_complete": complete}
+def _mark(folder: Path, begin: _Begin) -> None:
+    state = {
+        "begun": format_time(begin.moment),
+        "history_days": begin.days,
+        "history_complete": begin.complete,
+    }
     part = folder / ".demo.json"
     part.write_text(json.dumps(state) + "\n", encoding="utf-8")
     part.replace(folder / "demo.json")
 
 
-def _write_sites(configured: Settings, folder: Path, begun: datetime, days: float) -> None:
+def _write_sites(configured: Settings, folder: Path, begin: _Begin) -> None:
     from sims.demo_sites import render_demo_site
 
     sites = folder / "sites"
@@ -115,11 +145,31 @@ def _write_sites(configured: Settings, folder: Path, begun: datetime, days: floa
         rendered = render_demo_site(
             text,
             history_cadence_s=HISTORY_CADENCE_S,
-            demo_start=begun,
+            demo_start=begin.moment,
             live_cadence_s=LIVE_CADENCE_S,
-            history_days=days,
+            history_days=begin.days,
+            accelerator_cadence_s=ACCELERATOR_CADENCE_S,
         )
         (sites / Path(name).name).write_text(rendered, encoding="utf-8")
+
+
+def _start_world(
+    settings: Settings, registry: SiteRegistry, stop: threading.Event, seed: int, begin: _Begin
+) -> DemoWorld:
+    from greendc.demo_world import DemoWorld
+
+    world = DemoWorld(
+        settings,
+        registry,
+        simulated_sites(registry, None),
+        stop,
+        seed=seed,
+        begun=begin.moment,
+        days=begin.days,
+        with_history=not begin.complete,
+    )
+    world.start()
+    return world
 
 
 def _environment(folder: Path, broker: LocalBroker) -> dict[str, str]:
@@ -187,65 +237,53 @@ def _say_where(settings: Settings, folder: Path, broker: LocalBroker) -> None:
     print("  all values are simulated; Ctrl-C ends everything\n", flush=True)
 
 
-def _history(
+def _watch_history(
     settings: Settings,
     registry: SiteRegistry,
-    begun: datetime,
-    arguments: argparse.Namespace,
+    begin: _Begin,
+    world: DemoWorld,
     stop: threading.Event,
     folder: Path,
-    fresh: bool,
 ) -> None:
-    if not fresh:
+    """Tell how far the history is until it is complete: published, stored, rolled up."""
+    if begin.complete:
         return
-    from sims.backfill import run_backfill
-
-    published = [0.0]
-    publishing = threading.Event()
-
-    def progress(share: float, text: str) -> None:
-        published[0] = share
-
-    def publish() -> None:
-        try:
-            run_backfill(
-                registry,
-                simulated_sites(registry, None),
-                lambda site_id: connection_for_site(settings, site_id),
-                seed=arguments.seed,
-                days=arguments.days,
-                cadence_s=HISTORY_CADENCE_S,
-                now=begun,
-                stop=stop,
-                progress=progress,
-            )
-        except GreendcError as error:
-            _LOG.error("the history could not be published: %s", error)
-        finally:
-            publishing.set()
-
     started = time.monotonic()
-    threading.Thread(target=publish, name="backfill", daemon=True).start()
     records = open_records(settings)
     try:
         while not stop.wait(_PROGRESS_S):
-            stored, waiting = _stored(settings, registry, begun)
-            dirty = records.count_dirty(before_ms=to_ms(begun))
-            elapsed = time.monotonic() - started
+            has_ended = world.has_ended
+            stored, waiting = _stored(settings, registry, begin.moment)
+            dirty = records.count_dirty(before_ms=to_ms(begin.moment))
             print(
-                f"  history   {elapsed:5.0f} s: published {published[0]:6.1%}, "
+                f"  history   {time.monotonic() - started:5.0f} s: "
+                f"published {world.published:6.1%}, "
                 f"{stored:,} readings stored, {waiting:,} in the spool, "
                 f"{dirty:,} spans to be rolled up",
                 flush=True,
             )
             # Live readings always wait a moment; only what belongs to the history counts.
-            if publishing.is_set() and waiting < _LIVE_BACKLOG and not dirty:
+            if has_ended and waiting < _LIVE_BACKLOG and not dirty:
                 break
-        if publishing.is_set() and published[0] >= 1.0:
-            _mark(folder, begun, complete=True)
-            print(f"  history   complete after {time.monotonic() - started:.0f} s\n", flush=True)
     finally:
         records.close()
+    if world.has_ended and world.published >= 1.0 and not stop.is_set():
+        _mark(folder, replace(begin, complete=True))
+        print(f"  history   complete after {time.monotonic() - started:.0f} s", flush=True)
+        _on_history_complete(registry, begin)
+
+
+def _on_history_complete(registry: SiteRegistry, begin: _Begin) -> None:
+    """Called once in a demo's life, when its history is stored and rolled up.
+
+    What needs a whole month begins here: last month's figures exist at the sites that are named.
+    """
+    for site in registry:
+        last_day = begin.moment.astimezone(site.zone).date().replace(day=1) - timedelta(days=1)
+        month = local_month(last_day.year, last_day.month, site.zone)
+        held_from = begin.moment - timedelta(days=begin.days)
+        if site.status == "operating" and held_from <= month.start:
+            print(f"  {last_day:%Y-%m}   complete at {site.id}", flush=True)
 
 
 def _stored(settings: Settings, registry: SiteRegistry, begun: datetime) -> tuple[int, int]:

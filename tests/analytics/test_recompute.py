@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from analytics import recompute
 from analytics.recompute import Recomputation, by_cadence, recompute_period
 from core.events import SeriesEvent
-from core.periods import INTERVAL_MS, Period
+from core.periods import INTERVAL_MS, Period, from_ms
 from core.sites import Device, Site
 from tests.analytics.memory_store import MemoryRecords, MemoryStore
 from tests.analytics.series_builders import (
@@ -234,3 +236,24 @@ def test_a_meter_read_once_a_day_is_covered_between_its_readings() -> None:
     assert sum(row[4] for row in rows.values()) == pytest.approx(30.0)
     assert {row[5] for start, row in rows.items() if start < START_MS + 3 * DAY_MS} == {900.0}
     assert {row[9] for start, row in rows.items() if start < START_MS + 3 * DAY_MS} == {900.0}
+
+
+def test_a_slow_past_is_cut_into_long_pieces_and_a_fast_present_into_short_ones() -> None:
+    slow = make_state("pdu_output", 900.0)
+    change_ms = START_MS + 20 * DAY_MS + 7 * 60_000
+    fast = make_state("pdu_output", 1.0, valid_from=from_ms(change_ms))
+    devices = [Device(f"pdu-{number:02d}", (slow, fast)) for number in range(40)]
+    site = make_site(*devices)
+    job = Recomputation(MemoryStore(), MemoryRecords(), site, "energy", devices)
+    end_ms = START_MS + 21 * DAY_MS
+    pieces = list(job.chunks(START_MS, end_ms))
+    # Nothing is left out, nothing is done twice.
+    assert pieces[0][0] == START_MS
+    assert pieces[-1][1] == end_ms
+    assert all(before[1] == after[0] for before, after in pairwise(pieces))
+    border = change_ms // INTERVAL_MS * INTERVAL_MS
+    past = [end - start for start, end in pieces if end <= border]
+    present = [end - start for start, end in pieces if start >= border]
+    assert sum(past) == border - START_MS
+    assert max(past) > 7 * DAY_MS
+    assert max(present) <= 4 * INTERVAL_MS

@@ -13,6 +13,14 @@ from core.sites import SiteRegistry
 from sims.world import SimulatedSite
 
 SEED = 7
+OPERATING = (
+    "kakao-ansan",
+    "kisti-daejeon",
+    "naver-gak-chuncheon",
+    "naver-gak-sejong",
+    "nhn-gwangju",
+)
+PLANNED = ("national-ai-haenam", "sk-aws-ulsan")
 
 
 def read_folder(folder: Path) -> dict[str, str]:
@@ -36,14 +44,14 @@ def replay_registry(repository: Path) -> SiteRegistry:
 
 @pytest.fixture(scope="session")
 def world_of(registry: SiteRegistry) -> Callable[[str], SimulatedSite]:
-    @lru_cache(maxsize=4)
+    @lru_cache(maxsize=5)
     def make(site_id: str) -> SimulatedSite:
         return SimulatedSite(registry.site(site_id), SEED)
 
     return make
 
 
-@pytest.fixture(scope="session", params=["kakao-ansan", "naver-gak-sejong"])
+@pytest.fixture(scope="session", params=OPERATING)
 def world(
     request: pytest.FixtureRequest, world_of: Callable[[str], SimulatedSite]
 ) -> SimulatedSite:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from core.site_files import build_registry
 from core.sites import SiteRegistry
-from sims.demo_sites import render_demo_site
+from sims.demo_sites import history_days, render_demo_site
 from sims.readings import ReadingSource
 from sims.world import SimulatedSite
 
@@ -47,7 +48,45 @@ def test_history_fits_before_the_devices_own_first_day(demo: SiteRegistry) -> No
 
 
 def test_the_late_window_takes_all_of_the_history(demo: SiteRegistry) -> None:
-    assert {site.late_window_days for site in demo} == {65}
+    assert {s.late_window_days for s in demo if s.status == "operating"} == {65}
+    assert {s.late_window_days for s in demo if s.status == "planned"} == {35}
+
+
+SEOUL = ZoneInfo("Asia/Seoul")
+
+
+@pytest.mark.parametrize("day", ["2026-01-01", "2026-03-31", "2026-05-01", "2026-11-26"])
+def test_the_whole_month_before_the_start_is_in_the_history(day: str) -> None:
+    start = datetime.fromisoformat(f"{day}T09:05:00+09:00")
+    begin = start - timedelta(days=history_days(start, [SEOUL]))
+    last_day = start.date().replace(day=1) - timedelta(days=1)
+    first = datetime(last_day.year, last_day.month, 1, tzinfo=SEOUL)
+    assert begin < first
+    assert start - begin >= timedelta(days=60)
+    assert start - begin < timedelta(days=63)
+
+
+def test_the_earliest_calendar_counts() -> None:
+    # In Seoul it is June already: there the month before is May, in Honolulu it is April.
+    start = datetime(2026, 5, 31, 20, tzinfo=UTC)
+    honolulu = ZoneInfo("Pacific/Honolulu")
+    begin = start - timedelta(days=history_days(start, [SEOUL, honolulu]))
+    assert begin < datetime(2026, 4, 1, tzinfo=honolulu)
+
+
+def test_accelerators_may_have_a_history_of_their_own_cadence(site_files: dict[str, str]) -> None:
+    text = next(text for name, text in site_files.items() if "gwangju" in name)
+    rendered = render_demo_site(
+        text,
+        history_cadence_s=300.0,
+        demo_start=START,
+        live_cadence_s=10.0,
+        accelerator_cadence_s=900.0,
+    )
+    site = build_registry({"s.toml": rendered}).site("nhn-gwangju")
+    for device in site.devices.values():
+        expected = 900.0 if device.family == "accelerator" else 300.0
+        assert [state.cadence_s for state in device.states] == [expected, 10.0], device.id
 
 
 def test_nothing_else_changes(demo: SiteRegistry, registry: SiteRegistry) -> None:

@@ -1,4 +1,4 @@
-"""Physics that a specialist would check, over a year of both sites."""
+"""Physics that a specialist would check, over a year of every operating site."""
 
 from __future__ import annotations
 
@@ -98,21 +98,56 @@ def test_it_energy_falls_from_point_to_point(year: Year) -> None:
 
 
 def test_the_meters_of_a_point_sum_to_its_it_energy(year: Year) -> None:
-    for role, point in (("ups_output", 1), ("pdu_output", 2)):
+    for role, point in (("ups_output", 1), ("pdu_output", 2), ("it_input", 3)):
         if year.site.with_role(role):
             metered = year.grown_by_role("active_energy_kwh", role)
             exact = year.grown((SITE, f"it_energy_kwh/{point}"))
             np.testing.assert_allclose(metered, exact, rtol=1e-9)
 
 
+# Share of the IT energy, at least and at most in any hour.
+ACCELERATOR_SHARE = {
+    "kakao-ansan": (0.0001, 0.1),
+    "kisti-daejeon": (0.45, 0.75),
+    "naver-gak-sejong": (0.001, 0.1),
+    "nhn-gwangju": (0.15, 0.45),
+}
+
+
 def test_accelerators_are_part_of_the_it_energy(year: Year) -> None:
-    accelerators = year.grown_by_role("energy_kwh", "accelerator", "node")
-    assert (accelerators > 0).all()
-    assert (accelerators < 0.1 * year.grown((SITE, "it_energy_kwh/3"))).all()
+    site = year.site
+    if site.id == "naver-gak-chuncheon":
+        assert not site.in_family("accelerator")
+        return
+    level = next(r for r in ("accelerator", "node", "cluster_total") if site.with_role(r))
+    share = year.grown_by_role("energy_kwh", level) / year.grown((SITE, "it_energy_kwh/3"))
+    low, high = ACCELERATOR_SHARE[site.id]
+    assert low < share.min() <= share.max() < high
 
 
-MONTHLY_PUE = {"kakao-ansan": (1.15, 1.37), "naver-gak-sejong": (1.09, 1.24)}
-YEARLY_PUE = {"kakao-ansan": (1.20, 1.32), "naver-gak-sejong": (1.10, 1.18)}
+# By the site's own category, so they are not comparable with each other.
+MONTHLY_PUE = {
+    "kakao-ansan": (1.15, 1.37),
+    "kisti-daejeon": (1.09, 1.16),
+    "naver-gak-chuncheon": (1.10, 1.18),
+    "naver-gak-sejong": (1.09, 1.24),
+    "nhn-gwangju": (1.19, 1.45),
+}
+YEARLY_PUE = {
+    "kakao-ansan": (1.20, 1.32),
+    "kisti-daejeon": (1.10, 1.15),
+    "naver-gak-chuncheon": (1.11, 1.16),
+    "naver-gak-sejong": (1.10, 1.18),
+    "nhn-gwangju": (1.25, 1.36),
+}
+# July and August above January and February, at least.
+SEASON_OF_PUE = {
+    "kakao-ansan": 0.03,
+    "kisti-daejeon": 0.015,
+    "naver-gak-chuncheon": 0.015,
+    "naver-gak-sejong": 0.03,
+    "nhn-gwangju": 0.12,
+}
 
 
 def test_pue_has_the_level_and_the_season_of_its_plant(year: Year) -> None:
@@ -123,8 +158,7 @@ def test_pue_has_the_level_and_the_season_of_its_plant(year: Year) -> None:
     assert low < pue.min() <= pue.max() < high, pue
     low, high = YEARLY_PUE[year.site.id]
     assert low < facility.sum() / it.sum() < high
-    # July and August against January and February.
-    assert pue[6:8].mean() > pue[0:2].mean() + 0.03
+    assert pue[6:8].mean() > pue[0:2].mean() + SEASON_OF_PUE[year.site.id]
 
 
 def test_wue_is_plausible_and_peaks_in_summer(year: Year) -> None:
@@ -134,8 +168,21 @@ def test_wue_is_plausible_and_peaks_in_summer(year: Year) -> None:
     wue = 1000 * water / it
     assert wue.min() > 0.05
     assert wue.max() < 1.5
+    # Warm water is cooled dry for most of the year.
+    low, high = (0.05, 0.2) if year.site.id == "kisti-daejeon" else (0.3, 1.0)
     assert wue[6:8].min() > 3 * wue[0:2].max()
-    assert 0.3 < 1000 * water.sum() / it.sum() < 1.0
+    assert low < 1000 * water.sum() / it.sum() < high
+
+
+def test_a_days_water_keeps_the_sites_own_limit_most_days(year: Year) -> None:
+    limit = year.site.daily_water_limit_m3
+    if limit is None:
+        return
+    names = ("mains_m3", "reclaimed_m3", "groundwater_m3", "rain_reused_m3")
+    water = year.grown(*[(SITE, name) for name in names])
+    days = water[: len(water) // 24 * 24].reshape(-1, 24).sum(axis=1)
+    assert days.max() > 0.3 * limit
+    assert (days < limit).mean() > 0.9
 
 
 def test_no_meter_shows_more_than_its_rating(year: Year) -> None:
@@ -160,13 +207,19 @@ def test_the_generator_is_tested_once_a_month(year: Year) -> None:
     assert set(year.local_hour[runs].tolist()) == {10}
 
 
+# Peak over trough of the mean day: services for people swing, a batch machine hardly does.
+DAILY_SWING = {"kisti-daejeon": (1.0, 1.02), "nhn-gwangju": (1.015, 1.2)}
+
+
 def test_load_has_a_day_and_a_week(year: Year) -> None:
     load = year.grown((SITE, "it_energy_kwh/3"))
     hour = year.local_hour[:-1]
     by_hour = np.array([load[hour == h].mean() for h in range(24)])
-    assert 1.03 < by_hour.max() / by_hour.min() < 1.2
+    low, high = DAILY_SWING.get(year.site.id, (1.03, 1.2))
+    assert low < by_hour.max() / by_hour.min() < high
     weekday = ((year.time_ms[:-1] // HOUR_MS + 9) // 24 + 3) % 7
-    assert load[weekday >= 5].mean() < load[weekday < 5].mean()
+    if year.site.id != "kisti-daejeon":
+        assert load[weekday >= 5].mean() < load[weekday < 5].mean()
 
 
 # ---------------------------------------------------------------- water
@@ -175,6 +228,9 @@ RAIN_ROLES = ("rain_collected", "tank_top_up", "rain_used", "rain_overflow", "ra
 
 
 def test_the_tank_balances_in_every_step(world: SimulatedSite) -> None:
+    if world.site.rain is None:
+        assert not world.site.with_role(*RAIN_ROLES, "rain_tank")
+        return
     # June and July: dry spells and storms.
     start = to_ms(month_starts(world)[5])
     times = start + np.arange(0, 60 * 288, dtype=np.int64) * STEP_MS
@@ -185,11 +241,12 @@ def test_the_tank_balances_in_every_step(world: SimulatedSite) -> None:
     assert np.abs(unexplained).max() < 1e-8
     assert overflow.sum() > 0
     assert drained.sum() > 0
-    assert world.site.rain is not None
     assert 0 <= stored.min() <= stored.max() <= world.site.rain.tank_volume_m3 + 1e-9
 
 
 def test_the_mains_top_up_a_low_tank(year: Year) -> None:
+    if year.site.rain is None:
+        return
     top_up = year.grown_by_role("volume_m3", "tank_top_up")
     mains = year.grown_by_role("volume_m3", "mains_supply")
     assert (mains >= top_up - 1e-9).all()
@@ -202,28 +259,32 @@ def test_the_mains_top_up_a_low_tank(year: Year) -> None:
 
 
 def test_the_cooling_water_comes_from_the_supplies(year: Year) -> None:
-    supplied = year.grown_by_role("volume_m3", "mains_supply", "reclaimed_supply", "rain_used")
+    supplies = ("mains_supply", "reclaimed_supply", "groundwater_supply", "rain_used")
+    supplied = year.grown_by_role("volume_m3", *supplies)
     supplied = supplied - year.grown_by_role("volume_m3", "tank_top_up")
     make_up = year.grown_by_role("volume_m3", "cooling_tower_make_up")
     blowdown = year.grown_by_role("volume_m3", "blowdown")
     # People and the landscape take the rest: never less than nothing.
     assert (supplied - make_up > 0).all()
     assert (supplied - make_up < 15.0).all()
-    # Cycles of concentration of 4 and 5: blowdown is evaporation / (cycles - 1).
-    assert (blowdown / make_up).min() > 0.15
-    assert (blowdown / make_up).max() < 0.34
+    # Cycles of concentration of 4 to 6: blowdown is evaporation / (cycles - 1).
+    wet = make_up > 1e-6
+    assert wet.any()
+    assert (blowdown[wet] / make_up[wet]).min() > 0.15
+    assert (blowdown[wet] / make_up[wet]).max() < 0.34
 
 
 def test_rain_collected_is_the_rain_on_the_roof(year: Year) -> None:
     rain = year.site.rain
-    assert rain is not None
     depth = year.grown(("weather-1", "rain_mm"))
-    collected = year.grown_by_role("volume_m3", "rain_collected")
-    expected = depth / 1000 * rain.catchment_m2 * rain.runoff
-    np.testing.assert_allclose(collected, expected, atol=1e-8)
     assert 700 < depth.sum() < 2200
     # The monsoon: more than half of the year's rain from June to September.
     assert year.monthly(depth)[5:9].sum() > 0.5 * depth.sum()
+    if rain is None:
+        return
+    collected = year.grown_by_role("volume_m3", "rain_collected")
+    expected = depth / 1000 * rain.catchment_m2 * rain.runoff
+    np.testing.assert_allclose(collected, expected, atol=1e-8)
 
 
 # ---------------------------------------------------------------- weather and sun
@@ -234,7 +295,7 @@ def test_the_weather_is_that_of_the_place(year: Year) -> None:
     wet_bulb = year.gauge("weather-1", "wet_bulb_c")
     humidity = year.gauge("weather-1", "relative_humidity_percent")
     assert 10 < temperature.mean() < 15
-    assert -22 < temperature.min() < -5
+    assert -24 < temperature.min() < -5
     assert 30 < temperature.max() < 40
     assert (wet_bulb <= temperature + 1e-9).all()
     assert wet_bulb.max() < 30.5
@@ -267,7 +328,7 @@ def test_arrays_differ_as_their_orientations_do(year: Year) -> None:
     }
     for name, energy in yields.items():
         if "roof" in name:
-            assert 1050 < energy < 1550, yields
+            assert 1050 < energy < 1600, yields
     if year.site.id == "kakao-ansan":
         south = yields["pv-facade-south"] / yields["pv-roof-south"]
         west = yields["pv-facade-west"] / yields["pv-roof-south"]

@@ -9,6 +9,7 @@ import pytest
 
 from core.site_files import parse_site_files
 from core.sites import Site, SiteRegistry
+from tests.sims.conftest import OPERATING, PLANNED
 
 
 def test_every_file_is_without_a_problem(
@@ -16,18 +17,103 @@ def test_every_file_is_without_a_problem(
 ) -> None:
     registry, problems = parse_site_files(site_files)
     assert problems == []
-    assert {site.id for site in registry} == {"kakao-ansan", "naver-gak-sejong"}
+    assert {site.id for site in registry} == {*OPERATING, *PLANNED}
     assert [site.id for site in replay_registry] == ["surf-lisa"]
 
 
-@pytest.mark.parametrize("site_id", ["kakao-ansan", "naver-gak-sejong"])
+@pytest.mark.parametrize("site_id", [*OPERATING, *PLANNED])
 def test_every_fact_names_its_source_and_a_past_date(registry: SiteRegistry, site_id: str) -> None:
     facts = registry.site(site_id).facts
-    assert len(facts) >= 3
+    assert len(facts) >= 2
     for fact in facts:
         assert "." in fact.source, fact
         assert "/" in fact.source, fact
-        assert date(2022, 1, 1) < fact.date < date(2026, 1, 1), fact
+        assert date(2022, 1, 1) < fact.date < date(2026, 11, 26), fact
+        assert fact.text.ko != fact.text.en, fact
+
+
+# What was not found in public, or in secondary sources only, must not stand as a fact.
+UNKNOWN = {
+    "naver-gak-chuncheon": ("PUE", "MW", "kW", "1.09"),
+    "nhn-gwangju": ("PUE", "MW", "NPU"),
+    "kisti-daejeon": ("PUE", "MW", "GH200", "한강"),
+    "national-ai-haenam": ("PUE", "MW", "2026-08"),
+    "sk-aws-ulsan": ("PUE", "LNG"),
+}
+
+
+@pytest.mark.parametrize("site_id", UNKNOWN)
+def test_nothing_unknown_is_a_fact(registry: SiteRegistry, site_id: str) -> None:
+    for fact in registry.site(site_id).facts:
+        for word in UNKNOWN[site_id]:
+            assert word not in fact.text.ko, fact
+            assert word not in fact.text.en, fact
+
+
+def test_every_site_is_marked_as_simulated(
+    registry: SiteRegistry, site_files: dict[str, str]
+) -> None:
+    for site in registry:
+        assert site.is_simulated, site.id
+    for name, text in site_files.items():
+        comments = " ".join(line for line in text.splitlines() if line.startswith("#"))
+        assert "facts are public and" in comments.replace("# ", ""), name
+
+
+@pytest.mark.parametrize("site_id", OPERATING)
+def test_serials_say_that_they_are_simulated(registry: SiteRegistry, site_id: str) -> None:
+    devices = registry.site(site_id).devices.values()
+    serials = [d.latest.meter for d in devices if d.latest.meter]
+    assert len(serials) == len(set(serials)) > 10
+    assert all(serial.startswith("SIM-") for serial in serials)
+
+
+@pytest.mark.parametrize("site_id", PLANNED)
+def test_a_planned_site_declares_nothing_that_could_be_measured(
+    registry: SiteRegistry, site_id: str
+) -> None:
+    site = registry.site(site_id)
+    assert site.status == "planned"
+    assert not site.devices
+    assert site.rain is None
+    assert site.targets == ()
+    assert site.contract_power_kw is None
+
+
+def test_the_sites_differ_in_what_they_measure(registry: SiteRegistry) -> None:
+    sites = {site_id: registry.site(site_id) for site_id in OPERATING}
+    assert {site.pue_category for site in sites.values()} == {1, 2, 3}
+    with_rain = {site_id for site_id, site in sites.items() if site.rain is not None}
+    with_sun = {site_id for site_id, site in sites.items() if site.with_role("pv_array")}
+    assert "kisti-daejeon" not in with_rain | with_sun
+    assert "nhn-gwangju" in with_sun - with_rain
+    assert "naver-gak-chuncheon" in with_rain & with_sun
+    assert not sites["naver-gak-chuncheon"].in_family("accelerator")
+    targets = [target.value for site in sites.values() for target in site.targets]
+    assert len({t.value for s in sites.values() for t in s.targets if t.kpi == "pue"}) == 5
+    assert all(0 < value < 2 for value in targets)
+    limits = {s.contract_power_kw for s in sites.values() if s.contract_power_kw is not None}
+    assert len(limits) == 4
+    for site in sites.values():
+        meters = {d.latest.pue_category for d in site.devices.values()}
+        assert site.pue_category in meters, site.id
+
+
+def test_gwangju_has_gpus_and_npus_together(registry: SiteRegistry) -> None:
+    counts: Counter[str] = Counter()
+    for device in registry.site("nhn-gwangju").with_role("accelerator"):
+        counts[device.latest.kind] += device.latest.count or 1
+    assert counts["gpu"] > 1000
+    assert counts["npu"] > 0
+
+
+def test_kisti_is_known_by_its_partitions(registry: SiteRegistry) -> None:
+    site = registry.site("kisti-daejeon")
+    assert not site.with_role("accelerator", "node")
+    partitions = site.with_role("cluster_total")
+    assert sum(d.latest.count or 0 for d in partitions) == 8496
+    for device in partitions:
+        assert {"power_w", "members_reporting", "members_expected"} <= device.metrics()
 
 
 def roles(site: Site) -> Counter[str]:

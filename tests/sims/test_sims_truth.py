@@ -52,14 +52,14 @@ def test_kpis_follow_their_definitions(world: SimulatedSite, day: dict[str, list
     pv = energy("pv_array", metric="ac_energy_kwh")
     facility = energy("grid_feed", "generator") + pv
     assert kpis["facility_energy_kwh"] == pytest.approx(facility, rel=1e-9)
-    role = {1: "ups_output", 2: "pdu_output"}[world.site.pue_category]
+    role = {1: "ups_output", 2: "pdu_output", 3: "it_input"}[world.site.pue_category]
     category = str(world.site.pue_category)
     assert kpis["it_energy_kwh"][category] == pytest.approx(energy(role), rel=1e-9)
     assert kpis["pue"][category] == pytest.approx(facility / energy(role), rel=1e-9)
     volume = "volume_m3"
     reused = energy("rain_used", metric=volume) - energy("tank_top_up", metric=volume)
     mains = energy("mains_supply", metric=volume)
-    water = mains + energy("reclaimed_supply", metric=volume) + reused
+    water = mains + energy("reclaimed_supply", "groundwater_supply", metric=volume) + reused
     assert kpis["rain_reused_m3"] == pytest.approx(reused, abs=1e-6)
     assert kpis["wue"] == pytest.approx(1000 * water / energy(role), rel=1e-6)
     assert kpis["wue_potable"] == pytest.approx(1000 * mains / energy(role), rel=1e-6)
@@ -71,7 +71,8 @@ def test_kpis_follow_their_definitions(world: SimulatedSite, day: dict[str, list
     )
     assert kpis["ref"] == pytest.approx(retained / facility, rel=1e-9)
     kinds = kpis["accelerator_energy_kwh"]
-    level = world.site.with_role("accelerator") or world.site.with_role("node")
+    levels = [world.site.with_role(r) for r in ("accelerator", "node", "cluster_total")]
+    level = next((devices for devices in levels if devices), [])
     assert sum(kinds.values()) == pytest.approx(
         sum(devices[d.id]["energy_kwh"] for d in level), rel=1e-9
     )

@@ -55,8 +55,9 @@ def test_a_day_of_history_is_whole_and_within_the_limits(world: SimulatedSite) -
     assert found == dict.fromkeys(world.site.devices, 289)
     assert source.count(FIRST_MS, last_ms) == found.total()
     assert max(sizes) <= MAX_PAYLOAD_BYTES
-    # Few and large: the limits are used.
-    assert max(sizes) > 0.9 * MAX_PAYLOAD_BYTES
+    # Few and large: the limits are used wherever there is enough to send.
+    if sum(sizes) / len(source.cadences_ms) > 10 * MAX_PAYLOAD_BYTES:
+        assert max(sizes) > 0.9 * MAX_PAYLOAD_BYTES
 
 
 def test_readings_of_a_device_come_in_time_order(world: SimulatedSite) -> None:
