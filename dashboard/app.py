@@ -17,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from core.clock import Clock
 from core.ports import AccountRecords, RollupRecords, TimeSeriesStore
 from core.sites import SiteRegistry
+from dashboard.about_page import about_routes
 from dashboard.api import api_routes
 from dashboard.callback_guard import CallbackGuard
 from dashboard.charts import mount_charts, render_with_charts
@@ -26,6 +27,11 @@ from dashboard.live_feed import LiveCards, LiveFeed
 from dashboard.live_hub import LiveHub
 from dashboard.login import login_routes
 from dashboard.page_context import Pages
+from dashboard.portfolio_feed import PortfolioFeed
+from dashboard.portfolio_outline import read_outline
+from dashboard.portfolio_pages import PortfolioPages
+from dashboard.portfolio_source import PortfolioSource
+from dashboard.portfolio_spans import Ledger, SpanFigures
 from dashboard.problems import problem_response
 from dashboard.readiness import ReadinessReport
 from dashboard.sessions import Sessions
@@ -49,12 +55,14 @@ def create_app(
     clock: Clock,
     health: Callable[[], ReadinessReport],
     compute_kpis: ComputeKpis | None = None,
+    ledger: Ledger | None = None,
 ) -> FastAPI:
     """The board as one ASGI application; `app.state.live_hub.close()` ends its open feeds.
 
     Args:
         compute_kpis: Computes KPI rows; by default `analytics.kpis.compute_kpi_rows`.
         health: What `/readyz` answers; called off the event loop.
+        ledger: Tells the readings of today that were put aside; without it that is not said.
     """
     if compute_kpis is None:
         from analytics.kpis import compute_kpi_rows
@@ -93,10 +101,27 @@ def create_app(
         clock=clock,
         render_charts=lambda request, render: render_with_charts(dash, request, render),
     )
+    rings = read_outline(settings.build_folder)
+    figures = SpanFigures(store, rollup_records, settings, clock, compute_kpis, ledger)
+    source = PortfolioSource(registry=registry, hub=hub, figures=figures, clock=clock)
+    portfolio = PortfolioPages(source=source, pages=pages, shell=shell, rings=rings, clock=clock)
+    portfolio_feed = PortfolioFeed(
+        source=source,
+        hub=hub,
+        pages=pages,
+        rings=rings,
+        sessions=sessions,
+        settings=settings,
+        clock=clock,
+    )
     app.state.live_hub = hub
     # Ours come first: what Dash adds behind them never answers for a page.
     app.include_router(health_routes(health))
     app.include_router(login_routes(sessions, pages, settings))
+    app.include_router(portfolio.routes())
+    app.include_router(portfolio.api_routes())
+    app.include_router(portfolio_feed.routes())
+    app.include_router(about_routes(registry, shell, clock))
     app.include_router(site_pages.routes())
     app.include_router(feed.board_routes())
     app.include_router(feed.api_routes())

@@ -77,15 +77,16 @@ def card_evidence(
         return None
     parts = []
     if card in lives:
-        parts.append(_live_part(card, site, lives[card], live.now_ms, words))
+        parts.append(live_part(card, site, lives[card], live.now_ms, words))
     for kpi in _KPIS_OF_CARD.get(card, ()):
         row = day.site_kpi(kpi) if day else None
         if row is not None:
-            parts.append(_kpi_part(row, site, words))
+            parts.append(kpi_part(row, site, words))
     return Evidence(words("evidence.title", name=words(titles[card])), tuple(parts))
 
 
-def _live_part(card: str, site: Site, value: LiveValue, now_ms: int, words: Words) -> EvidencePart:
+def live_part(card: str, site: Site, value: LiveValue, now_ms: int, words: Words) -> EvidencePart:
+    """The evidence of a live sum: `facility`, `it` or `solar`."""
     card_words = CardWords(site, now_ms, words)
     decimals = 1 if card == "solar" else 0
     rules = {"facility": "rule.facility", "it": "rule.it", "solar": "rule.solar"}
@@ -122,7 +123,8 @@ def _live_part(card: str, site: Site, value: LiveValue, now_ms: int, words: Word
     )
 
 
-def _kpi_part(row: KpiValue, site: Site, words: Words) -> EvidencePart:
+def kpi_part(row: KpiValue, site: Site, words: Words) -> EvidencePart:
+    """The evidence of one figure of analytics."""
     value, unit = formats.format_kpi(row.kpi, row.value)
     zone_name = formats.zone_name(row.start, site.zone)
     span = formats.format_span(row.start, row.end, site.zone)

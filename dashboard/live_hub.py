@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from anyio import to_thread
@@ -56,6 +56,7 @@ class LiveHub:
         self._heartbeat_s = settings.heartbeat.total_seconds()
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
+        self._readings: set[asyncio.Future[LiveState]] = set()
         self._closed = asyncio.Event()
 
     async def latest(self, site: Site) -> LiveState:
@@ -67,6 +68,21 @@ class LiveHub:
                 entry.state = await self._read(site, entry.state)
                 entry.read_at = loop.time()
             return entry.state
+
+    async def latest_within(self, site: Site, seconds: float) -> LiveState:
+        """The live values of a site, read within so many seconds; otherwise those held before.
+
+        The read goes on, so that whoever asks next finds it done.
+        """
+        reading = asyncio.ensure_future(self.latest(site))
+        self._readings.add(reading)
+        reading.add_done_callback(self._readings.discard)
+        await asyncio.wait({reading}, timeout=seconds)
+        if reading.done():
+            return reading.result()
+        entry = self._entries.get(site.id)
+        held = None if entry is None else entry.state
+        return held or LiveState(0, None, is_faulty=True)
 
     async def _read(self, site: Site, before: LiveState | None) -> LiveState:
         sequence = 1 if before is None else before.sequence + 1
@@ -88,6 +104,21 @@ class LiveHub:
             state = await self.latest(site)
             yield state if state.sequence != seen else None
             seen = state.sequence
+            if await self._closes_within(step_s):
+                return
+
+    async def watch_all(self, sites: Sequence[Site]) -> AsyncIterator[list[LiveState] | None]:
+        """States of several sites at each tick, and None as a heartbeat while none has changed.
+
+        A site whose read takes longer than a tick is given as it was, and holds nobody up.
+        """
+        seen: list[int] = []
+        step_s = min(self._tick_s, self._heartbeat_s)
+        while not self._closed.is_set():
+            states = await asyncio.gather(*(self.latest_within(s, self._tick_s) for s in sites))
+            sequences = [state.sequence for state in states]
+            yield list(states) if sequences != seen else None
+            seen = sequences
             if await self._closes_within(step_s):
                 return
 

@@ -58,11 +58,21 @@ class Shell:
         here: str = "",
         simulated: bool | None = None,
         status: int = 200,
+        feed: tuple[str, str] | None = None,
+        is_live: bool = True,
         **values: Any,
     ) -> Response:
         """A page; see `render`."""
         html = self.render(
-            request, template, choices, site, here=here, simulated=simulated, **values
+            request,
+            template,
+            choices,
+            site,
+            here=here,
+            simulated=simulated,
+            feed=feed,
+            is_live=is_live,
+            **values,
         )
         return self._pages.as_page(html, choices, status=status)
 
@@ -75,6 +85,8 @@ class Shell:
         *,
         here: str = "",
         simulated: bool | None = None,
+        feed: tuple[str, str] | None = None,
+        is_live: bool = True,
         **values: Any,
     ) -> str:
         """A page's HTML; templates extend `shell.html`.
@@ -83,6 +95,8 @@ class Shell:
             site: The site that the page is about, if it is about one.
             here: Name of the page in `dashboard.navigation`.
             simulated: Whether the page carries the simulated strip; by default as the site does.
+            feed: Addresses of the page's own live feed and of the same once; by default the site's.
+            is_live: Whether the page has a feed at all.
         """
         visitor = current_visitor()
         live_sites = allowed_sites(visitor.account, "live", self._registry)
@@ -93,7 +107,8 @@ class Shell:
             visitor=visitor,
             here=here,
             simulated=site is not None and site.is_simulated if simulated is None else simulated,
-            page_data=self._page_data(site, choices.language),
+            page_data=self._page_data(site, choices.language, feed, is_live=is_live),
+            is_live=is_live,
             menu=self._menu(site),
             switches={
                 "languages": {name: switch_address(request, lang=name) for name in LANGUAGES},
@@ -130,6 +145,8 @@ class Shell:
                 }
                 for entry in entries
                 if not site_id or is_allowed(account, entry.action, site_id)
+                # A planned site has facts and nothing that lives.
+                if entry.action == "know" or site is None or site.status != "planned"
             ]
 
         return {
@@ -138,7 +155,14 @@ class Shell:
             "documents": lines(navigation.DOCUMENTS),
         }
 
-    def _page_data(self, site: Site | None, language: Language) -> dict[str, Any]:
+    def _page_data(
+        self,
+        site: Site | None,
+        language: Language,
+        feed: tuple[str, str] | None,
+        *,
+        is_live: bool,
+    ) -> dict[str, Any]:
         words = load_words()[language].texts
         data: dict[str, Any] = {
             "now": self._clock.now_ms(),
@@ -147,12 +171,10 @@ class Shell:
             "feed": "",
         }
         if site is not None:
-            feed, snapshot = LiveCards.addresses(site, language)
+            data.update(site=site.id, dark=dark_by_light())
+            feed = feed or LiveCards.addresses(site, language)
+        if feed is not None and is_live:
             data.update(
-                site=site.id,
-                feed=feed,
-                feedSnapshot=snapshot,
-                worker=self._static.url("live-worker.js"),
-                dark=dark_by_light(),
+                feed=feed[0], feedSnapshot=feed[1], worker=self._static.url("live-worker.js")
             )
         return data

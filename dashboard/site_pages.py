@@ -1,65 +1,34 @@
-"""The pages behind sign-in: the list of sites, a site's overview, its evidence."""
+"""The pages of a site behind sign-in: its overview and the evidence of its cards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from core.clock import Clock
-from core.quality import Verdict
-from core.sites import Site, SiteRegistry
-from core.text import Language
+from core.sites import SiteRegistry
 from dashboard import formats
-from dashboard.card_builder import VERDICT_WORDS
-from dashboard.card_words import CardWords
 from dashboard.cards import site_view
 from dashboard.evidence import card_evidence
-from dashboard.live_hub import LiveHub, LiveState
-from dashboard.live_values import ValueState
+from dashboard.live_hub import LiveHub
 from dashboard.page_context import Pages, read_choices
 from dashboard.permissions import (
     ForbiddenError,
     NoSuchSiteError,
-    allowed_sites,
     authorize,
-    is_allowed,
 )
 from dashboard.problems import problem_response
 from dashboard.shell import Shell
 from dashboard.static_files import StaticFiles
-from dashboard.today import SiteDay, SiteDays
+from dashboard.today import SiteDays
 from dashboard.visitors import current_visitor
 from dashboard.words import load_words
 
-_STATE_WORDS = {
-    ValueState.NORMAL: "state.normal",
-    ValueState.LATE: "state.late",
-    ValueState.STALE: "state.stale",
-    ValueState.NO_DATA: "state.no_data",
-}
 _DASH_PIECES = ("app_entry", "dash_config", "dash_scripts", "dash_renderer")
-# Worst first: silent, late, without data, normal, planned.
-_ORDER = ("stale", "late", "no_data", "normal", "planned", "hidden")
-
-
-@dataclass(frozen=True, slots=True)
-class SiteRow:
-    """One line of the list of sites."""
-
-    id: str
-    name: str
-    place: str
-    state: str
-    state_words: str
-    pue: str
-    pue_tag: str
-    power: str
-    age: str
 
 
 class SitePages:
@@ -92,9 +61,8 @@ class SitePages:
         self._render_charts = render_charts
 
     def routes(self) -> APIRouter:
-        """`/`, `/s/{site}` and the evidence of a card."""
+        """`/s/{site}` and the evidence of a card."""
         router = APIRouter(include_in_schema=False)
-        router.get("/")(self.sites)
         router.get("/s/{site_id}")(self.overview)
         router.get("/_board/evidence")(self.evidence)
         router.get("/_board/here")(self.here)
@@ -103,24 +71,6 @@ class SitePages:
     async def here(self) -> Response:
         """A person is at the page: the gate has counted the request as use."""
         return Response(status_code=204)
-
-    async def sites(self, request: Request) -> Response:
-        """The list of the sites that the visitor may know, worst first."""
-        visitor = current_visitor()
-        choices = read_choices(request, visitor)
-        known = allowed_sites(visitor.account, "know", self._registry)
-        rows = []
-        for site in known:
-            if site.status == "planned" or not is_allowed(visitor.account, "live", site.id):
-                rows.append(self._quiet_row(site, choices.language))
-                continue
-            state = await self._hub.latest(site)
-            rows.append(self._live_row(site, state, await self._days.get(site), choices.language))
-        rows.sort(key=lambda row: _ORDER.index(row.state))
-        simulated = any(site.is_simulated for site in known)
-        return self._shell.answer(
-            request, "sites.html", choices, None, here="sites", simulated=simulated, rows=rows
-        )
 
     async def overview(self, request: Request, site_id: str) -> Response:
         """A site's page: the newest values stand in it before any script has run."""
@@ -132,6 +82,8 @@ class SitePages:
             return self._shell.message(request, 404)
         except ForbiddenError:
             return self._shell.message(request, 403)
+        if site.status == "planned":
+            return RedirectResponse(f"/s/{site.id}/about", 303)
         state = await self._hub.latest(site)
         day = await self._days.get(site)
         words = load_words()[choices.language]
@@ -184,51 +136,3 @@ class SitePages:
         if view is None:
             return problem_response(404)
         return self._pages.answer("evidence.html", choices, view=view)
-
-    # ------------------------------------------------------------ pieces
-
-    def _quiet_row(self, site: Site, language: Language) -> SiteRow:
-        words = load_words()[language]
-        planned = site.status == "planned"
-        return SiteRow(
-            id=site.id,
-            name=site.name.get(language),
-            place=site.place.get(language) if site.place else site.operator,
-            state="planned" if planned else "hidden",
-            state_words=words("state.planned") if planned else "",
-            pue="",
-            pue_tag="",
-            power="",
-            age="",
-        )
-
-    def _live_row(
-        self, site: Site, state: LiveState, day: SiteDay | None, language: Language
-    ) -> SiteRow:
-        words = load_words()[language]
-        live = state.snapshot
-        card_words = CardWords(site, self._clock.now_ms(), words)
-        cadence_s = 60.0
-        newest = None
-        if live is not None and live.families:
-            cadence_s = min(family.cadence_s for family in live.families)
-            newest = live.newest_ms
-        freshness = card_words.freshness(newest, cadence_s)
-        row = day.site_kpi("pue") if day else None
-        pue, _ = formats.format_kpi("pue", row.value if row else None)
-        power = live.facility if live is not None else None
-        known = power is not None and power.value is not None and not power.is_incomplete
-        kw = formats.format_number(power.value if power and known else None, 0)
-        return SiteRow(
-            id=site.id,
-            name=site.name.get(language),
-            place=site.place.get(language) if site.place else site.operator,
-            state=freshness.state.value,
-            state_words=words(_STATE_WORDS[freshness.state]),
-            pue=pue,
-            pue_tag=words(VERDICT_WORDS[row.verdict])
-            if row is not None and row.verdict is not Verdict.FINAL
-            else "",
-            power=f"{kw} kW" if known else kw,
-            age=freshness.text,
-        )

@@ -55,6 +55,7 @@ def run_board(settings: Settings, clock: Clock, stop: threading.Event) -> int:
             store=store,
             records=records,
             rollup_records=records,
+            ledger=records,
             settings=BoardSettings(public_url=settings.board.public_url),
             clock=clock,
             health=ready,

