@@ -16,6 +16,7 @@ from dashboard import formats
 from dashboard.card_words import CardWords, join_names
 from dashboard.evidence_words import reason_words
 from dashboard.live_values import LiveSnapshot, ValueState
+from dashboard.place_names import city_name
 from dashboard.portfolio_views import AttentionView, Condition, Finding, SiteNow
 from dashboard.words import Words
 
@@ -88,7 +89,7 @@ def attention_line(now: SiteNow, findings: Sequence[Finding], words: Words) -> A
         condition=worst.condition,
         words=words(CONDITION_WORDS[worst.condition]),
         site_name=site.name.get(language),
-        place=site.place.get(language) if site.place else site.operator,
+        place=city_name(site, language),
         address=f"/s/{site.id}",
         since=since,
         cause=worst.cause,

@@ -19,7 +19,7 @@ Ring = tuple[Point, ...]
 ULLEUNGDO: Point = (130.87, 37.50)
 DOKDO: Point = (131.87, 37.24)
 JEJU_EAST_END: Point = (126.97, 33.36)
-EAST_SEA: Point = (130.75, 36.75)
+EAST_SEA: Point = (130.7, 36.4)
 NORTH, WEST, EAST = 38.75, 124.5, 132.1
 _SQUEEZE = math.cos(math.radians(36.0))
 _TOP = 4.0
@@ -149,7 +149,7 @@ def _blocked(frame: Frame, *, is_left: bool) -> list[tuple[float, float]]:
     if is_left:
         y = frame.project((WEST, 37.95))[1]
         return [(y - 6.0, y + 6.0)]
-    top = frame.project(ULLEUNGDO)[1] - 20.0
+    top = frame.project(ULLEUNGDO)[1] - 10.0
     return [(top, frame.project(EAST_SEA)[1] + 4.0)]
 
 

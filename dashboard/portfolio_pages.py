@@ -24,7 +24,7 @@ from dashboard.portfolio_map import Ring
 from dashboard.portfolio_rows import SPAN_WORDS
 from dashboard.portfolio_source import PortfolioSource
 from dashboard.portfolio_spans import SPANS, Span
-from dashboard.portfolio_view import column_words, portfolio_view
+from dashboard.portfolio_view import portfolio_view
 from dashboard.portfolio_views import PortfolioView, SiteNow
 from dashboard.problems import problem_response
 from dashboard.shell import Shell
@@ -92,7 +92,6 @@ class PortfolioPages:
             feed=PortfolioFeed.addresses(choices.language, span) if is_live else None,
             view=view,
             shown=_shown(view, category),
-            columns=column_words(span, words),
             spans=[(name, words(SPAN_WORDS[name]), _address(name, category)) for name in SPANS],
             span=span,
             categories=_switches(categories, category, span, words),

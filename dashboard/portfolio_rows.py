@@ -17,6 +17,7 @@ from dashboard.card_views import Bar, Freshness
 from dashboard.card_words import CardWords
 from dashboard.evidence_words import least_coverage, reason_words
 from dashboard.live_values import LiveSnapshot, LiveValue, ValueState
+from dashboard.place_names import city_name
 from dashboard.portfolio_findings import (
     CONDITION_WORDS,
     above_target,
@@ -65,7 +66,7 @@ def table_row(
     row = RowView(
         id=site.id,
         name=site.name.get(language),
-        place=site.place.get(language) if site.place else site.operator,
+        place=city_name(site, language),
         address=f"/s/{site.id}" if now.is_operating else about,
         condition=condition,
         words=words(CONDITION_WORDS[condition]),

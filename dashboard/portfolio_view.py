@@ -63,14 +63,10 @@ def portfolio_view(
         maps={name: _map(sites, found, rings, frame, words) for name, frame in FRAMES.items()}
         if rings
         else {},
+        columns=(words(SPAN_WORDS[span]), words(SPAN_WORDS[span_beside(span)])),
         window=_window(sites, span, words),
         scale_end=formats.format_number(end, 1),
     )
-
-
-def column_words(span: Span, words: Words) -> tuple[str, str]:
-    """Names of the spans of the two PUE columns."""
-    return words(SPAN_WORDS[span]), words(SPAN_WORDS[span_beside(span)])
 
 
 def _count(sites: Sequence[SiteNow], words: Words) -> str:
@@ -165,7 +161,7 @@ def _spots(frame: Frame, words: Words) -> tuple[SpotView, ...]:
     ulleungdo, dokdo, jeju = (frame.project(p) for p in (ULLEUNGDO, DOKDO, JEJU_EAST_END))
     (ux, uy), (dx, dy), (jx, jy) = (_rounded(place) for place in (ulleungdo, dokdo, jeju))
     return (
-        SpotView(words("map.ulleungdo"), ux, uy, ux, uy - 8.0, "middle", 3.0),
+        SpotView(words("map.ulleungdo"), ux, uy, ux - 7.0, uy + 4.0, "end", 3.0),
         SpotView(words("map.dokdo"), dx, dy, dx, dy + 16.0, "middle", 2.2),
         SpotView(words("map.jeju"), jx, jy, jx + 5.0, jy + 4.0, "start", 0.0),
     )

@@ -249,6 +249,7 @@ class PortfolioView:
         sub: How many sites, in words.
         rows: Worst first.
         maps: By name of their width; empty without the outline.
+        columns: Names of the spans of the two PUE columns.
         window: The span of the compared figures, in words.
         scale_end: Where the PUE bars end.
     """
@@ -258,5 +259,6 @@ class PortfolioView:
     totals: tuple[TotalView, ...]
     rows: tuple[RowView, ...]
     maps: dict[str, MapView]
+    columns: tuple[str, str]
     window: str
     scale_end: str

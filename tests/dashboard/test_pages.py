@@ -96,19 +96,6 @@ def test_pages_are_linked_in_the_menu(person: Callable[[str], TestClient]) -> No
     assert 'href="/s/kakao-ansan" aria-current="page"' in menu
 
 
-def test_sites_are_listed_worst_first(
-    person: Callable[[str], TestClient], store: LiveStore
-) -> None:
-    store.silent_site, store.silent_age_ms = "naver-gak-sejong", 600_000
-    page = person("admin").get("/?lang=en").text
-    links = re.findall(r'class="name" href="/s/([\w-]+)"', page)
-    assert links[0] == "naver-gak-sejong"
-    assert set(links[-2:]) == {"national-ai-haenam", "sk-aws-ulsan"}
-    states = re.findall(r'class="state (\w+)"', page)
-    assert states == ["stale", *["normal"] * 4, *["planned"] * 2]
-    assert "silent for 10 min" in page
-
-
 def test_a_store_that_is_away_is_said_and_the_last_values_stay(
     person: Callable[[str], TestClient], store: LiveStore
 ) -> None:
@@ -170,6 +157,7 @@ def test_the_schema_is_served_and_names_the_routes(person: Callable[[str], TestC
         "/api/v1/sites",
         "/api/v1/sites/{site_id}",
         "/api/v1/sites/{site_id}/power.csv",
+        "/api/v1/portfolio.csv",
         "/api/v1/live",
         "/api/v1/live/snapshot",
     }

@@ -14,6 +14,47 @@ import brotli
 import pytest
 
 
+PACKAGES = (
+    "plotly.js-cartesian-dist-min",
+    "plotly.js-locales",
+    "axe-core",
+    "pretendard",
+    "world-atlas",
+)
+
+
+def world() -> dict[str, object]:
+    """A TopoJSON of two countries: 410 has a mainland of two arcs, an islet and one far east.
+
+    Quantised by 0.1 degrees from (120, 30).
+    """
+    return {
+        "type": "Topology",
+        "transform": {"scale": [0.1, 0.1], "translate": [120.0, 30.0]},
+        "objects": {
+            "countries": {
+                "type": "GeometryCollection",
+                "geometries": [
+                    {"type": "Polygon", "id": "392", "arcs": [[2]]},
+                    {
+                        "type": "MultiPolygon",
+                        "id": "410",
+                        # ~1 is arc 1 walked backwards.
+                        "arcs": [[[0, -2]], [[2]], [[3]], [[4]]],
+                    },
+                ],
+            }
+        },
+        "arcs": [
+            [[60, 40], [0, 1], [0, 29], [30, 0]],
+            [[60, 40], [15, 0], [15, 0], [0, 30]],
+            [[10, 10], [5, 0], [0, 5], [-5, -5]],
+            [[40, 40], [0, 0], [0, 0], [0, 0]],
+            [[108, 75], [0, 0], [0, 0], [1, 0], [0, 1], [-1, -1]],
+        ],
+    }
+
+
 @pytest.fixture(scope="module")
 def board_files(repository: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(
@@ -41,8 +82,10 @@ def modules(tmp_path: Path) -> Path:
         "plotly.js-cartesian-dist-min/LICENSE": "MIT",
         "plotly.js-locales/LICENSE": "MIT",
         "axe-core/LICENSE": "MPL",
+        "world-atlas/LICENSE": "ISC",
+        "world-atlas/countries-10m.json": json.dumps(world()),
     }
-    for name in ("plotly.js-cartesian-dist-min", "plotly.js-locales", "axe-core", "pretendard"):
+    for name in PACKAGES:
         contents[f"{name}/package.json"] = json.dumps({"version": "1.2.3", "license": "L"})
     for name, text in contents.items():
         path = folder / name
@@ -58,10 +101,7 @@ def test_the_manifest_tells_the_truth_about_every_file(
     entries = board_files.build_files(modules, build)
     listed = {entry["path"]: entry for entry in entries}
     on_disk = {p.relative_to(build).as_posix() for p in build.rglob("*") if p.is_file()}
-    assert on_disk == set(listed) | {
-        f"licences/{name}.txt"
-        for name in ("plotly.js-cartesian-dist-min", "plotly.js-locales", "axe-core", "pretendard")
-    }
+    assert on_disk == set(listed) | {f"licences/{name}.txt" for name in PACKAGES}
     for path, entry in listed.items():
         content = (build / path).read_bytes()
         assert entry["sha256"] == hashlib.sha256(content).hexdigest()
@@ -113,3 +153,45 @@ def test_a_build_is_current_only_with_its_lock_and_all_its_files(
     assert not board_files.is_current(build, "f")
     manifest.write_text("{")
     assert not board_files.is_current(build, "f")
+
+
+def test_the_outline_is_the_countrys_rings_largest_first(board_files: ModuleType) -> None:
+    mainland, triangle, *rest = board_files.decode_rings(world(), "410")
+    assert [tuple(round(x, 3) for x in point) for point in mainland] == [
+        (126.0, 34.0),
+        (126.0, 34.1),
+        (126.0, 37.0),
+        (129.0, 37.0),
+        (129.0, 34.0),
+        (127.5, 34.0),
+        (126.0, 34.0),
+    ]
+    assert len(triangle) == 4
+    assert len(rest) == 2
+    with pytest.raises(board_files.BoardFilesError, match="no country 999"):
+        board_files.decode_rings(world(), "999")
+
+
+def test_what_is_read_by_the_board_has_no_needless_points_and_no_islets(
+    board_files: ModuleType,
+) -> None:
+    outline = json.loads(board_files.extract_outline(json.dumps(world())))
+    assert outline["source"] == "Natural Earth"
+    # The islet of one point is gone, the small island of the East Sea stays.
+    assert [ring[0] for ring in outline["rings"]] == [[126.0, 34.0], [121.0, 31.0], [130.8, 37.5]]
+    assert outline["rings"][0] == [
+        [126.0, 34.0],
+        [126.0, 37.0],
+        [129.0, 37.0],
+        [129.0, 34.0],
+        [126.0, 34.0],
+    ]
+
+
+def test_a_line_keeps_every_point_that_is_farther_than_the_tolerance(
+    board_files: ModuleType,
+) -> None:
+    line = [(0.0, 0.0), (1.0, 0.005), (2.0, -0.4), (3.0, 0.0), (4.0, 0.0)]
+    kept = board_files.simplify_line(line, 0.01)
+    assert kept == [(0.0, 0.0), (1.0, 0.005), (2.0, -0.4), (3.0, 0.0), (4.0, 0.0)]
+    assert board_files.simplify_line(line, 0.5) == [(0.0, 0.0), (4.0, 0.0)]
