@@ -13,7 +13,6 @@ from types import ModuleType
 import brotli
 import pytest
 
-
 PACKAGES = (
     "plotly.js-cartesian-dist-min",
     "plotly.js-locales",
