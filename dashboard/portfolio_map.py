@@ -81,7 +81,8 @@ class Placed:
         return f"M{self.x:.1f} {self.y:.1f}L{end:.1f} {self.label_y - 4.0:.1f}"
 
 
-def land_path(rings: Sequence[Ring], frame: Frame) -> str:
+@lru_cache(maxsize=8)
+def land_path(rings: tuple[Ring, ...], frame: Frame) -> str:
     """The outline as one SVG path; what lies outside the map's extent is left out."""
     parts = []
     for ring in rings:

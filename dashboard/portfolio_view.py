@@ -130,7 +130,7 @@ def _map(
     return MapView(
         width=frame.width,
         height=frame.height,
-        land=land_path(rings, frame),
+        land=land_path(tuple(rings), frame),
         spots=_spots(frame, words),
         sea=_rounded(frame.project(EAST_SEA)),
         markers=tuple(sorted(markers, key=lambda marker: marker.y)),

@@ -178,7 +178,7 @@ def number(text: str) -> float:
 
 def test_the_first_paint_needs_no_script(open_list: Open) -> None:
     page = open_list(scripts=False)
-    assert page.inner_text(".totals div:nth-child(1) b") == "90.2"
+    assert page.inner_text(".totals div:nth-child(1) b") == "90.1"
     assert page.inner_text("#card-row-kakao-ansan .pue .figure").startswith("1.268")
     assert page.locator(".korea.wide a").count() == 7
     assert "스크립트가 꺼져" in page.inner_text("main")
@@ -254,7 +254,7 @@ def test_the_evidence_of_a_cell_opens_and_gives_the_focus_back(open_list: Open) 
 
 def test_from_the_list_to_a_site_and_to_facts(open_list: Open) -> None:
     page = open_list()
-    page.click(".korea.wide [data-marker=naver-gak-sejong]")
+    page.click(".korea.wide [data-marker=naver-gak-sejong] .name")
     page.wait_for_url("**/s/naver-gak-sejong")
     page.go_back()
     page.click("#card-row-sk-aws-ulsan .name")

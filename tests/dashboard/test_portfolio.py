@@ -452,8 +452,8 @@ def test_more_sites_than_there_is_room_for_have_marks_without_labels() -> None:
 def test_the_outline_outside_the_map_is_left_out() -> None:
     inside = ((126.0, 35.0), (127.0, 35.0), (127.0, 36.0), (126.0, 35.0))
     outside = ((140.0, 35.0), (141.0, 35.0), (141.0, 36.0), (140.0, 35.0))
-    assert land_path([inside, outside], WIDE).count("M") == 1
-    assert land_path([inside], WIDE).endswith("Z")
+    assert land_path((inside, outside), WIDE).count("M") == 1
+    assert land_path((inside,), WIDE).endswith("Z")
 
 
 def test_a_marker_tells_its_site_state_and_figure() -> None:
