@@ -19,7 +19,7 @@ class Condition(StrEnum):
     NO_DATA: never a reading. LATE: older than two cadences. INCOMPLETE: a meter of the facility or
     IT power is silent. REFUSED, PROVISIONAL: what today's PUE is. SILENT: other devices are silent.
     ABOVE_TARGET: today's PUE is. QUARANTINED: readings of today were put aside. HIDDEN: this person
-    sees no live value.
+    sees no live value of it.
     """
 
     UNREAD = "unread"
@@ -33,8 +33,8 @@ class Condition(StrEnum):
     ABOVE_TARGET = "above_target"
     QUARANTINED = "quarantined"
     NORMAL = "normal"
-    PLANNED = "planned"
     HIDDEN = "hidden"
+    PLANNED = "planned"
 
     @property
     def rank(self) -> int:

@@ -173,7 +173,7 @@ def test_the_order_is_the_declared_one() -> None:
     names = [condition.value for condition in sorted(Condition, key=lambda one: one.rank)]
     assert names == [
         "unread", "stale", "no_data", "late", "incomplete", "refused", "silent", "provisional",
-        "above_target", "quarantined", "normal", "planned", "hidden",
+        "above_target", "quarantined", "normal", "hidden", "planned",
     ]  # fmt: skip
 
 

@@ -70,6 +70,7 @@ def test_a_reviewer_knows_the_sites_and_sees_no_live_value(
 ) -> None:
     client = person("ministry")
     page = client.get("/?lang=en").text
+    assert list(lines(page))[-2:] == ["national-ai-haenam", "sk-aws-ulsan"]
     assert len(lines(page)) == 7
     assert "/s/kakao-ansan/about" in page
     for text in ("1.268", "86 kW", "4 s ago", "portfolio.csv", "data-evidence-at", 'id="conn"'):
