@@ -105,7 +105,7 @@ def _map(
         city = city_name(site, words.language)
         room = frame.column_left if spot.is_left else frame.width - frame.column_right
         name, note = _label(now, condition, city, state, room + _MARGIN, words)
-        pue = _pue(now, words)
+        pue, site_name = _pue(now, words), site.name.get(words.language)
         markers.append(
             MarkerView(
                 site=site.id,
@@ -119,11 +119,9 @@ def _map(
                 anchor="end" if spot.is_left else "start",
                 name=name,
                 note=note,
-                title=words(
-                    "map.marker",
-                    city=city,
-                    site=site.name.get(words.language),
-                    state=f"{state}, {pue}" if pue else state,
+                # What is heard begins with what is seen, so that a voice can call it by that.
+                title=", ".join(
+                    filter(None, (f"{name} {note}", pue if pue not in note else "", site_name))
                 ),
             )
         )

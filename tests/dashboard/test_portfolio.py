@@ -460,7 +460,7 @@ def test_a_marker_tells_its_site_state_and_figure() -> None:
     ring = ((126.0, 35.0), (127.0, 35.0), (127.0, 36.0), (126.0, 35.0))
     view = portfolio_view(mixed(), "today", [ring], EN)
     by_site = {marker.site: marker for marker in view.maps["wide"].markers}
-    assert by_site["naver-gak-sejong"].title == "Sejong, NAVER GAK Sejong: normal, PUE 1.163"
+    assert by_site["naver-gak-sejong"].title == "Sejong · normal PUE 1.163, NAVER GAK Sejong"
     assert by_site["sk-aws-ulsan"].address == "/s/sk-aws-ulsan/about"
     assert by_site["kisti-daejeon"].note == "silent"
     assert [spot.name for spot in view.maps["wide"].spots] == ["Ulleungdo", "Dokdo", "Jeju"]
