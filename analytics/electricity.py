@@ -22,9 +22,12 @@ from analytics.energy import ENERGY, EXPORT, HEAT, NET_ENERGY, PV
 from analytics.figures import Question, Subject, ratio_figures, refused_figures, sum_figures
 from analytics.sides import Side, StatePredicate, Term, term_of
 from analytics.suspects import likely_meter
+from analytics.tiling import local_days
 from core.kpis import KpiValue
+from core.periods import INTERVAL_S, local_midnight
 from core.samples import Floats
 from core.sites import DeviceState
+from core.supply_contracts import SupplyContract
 
 
 def facility_side(question: Question) -> Side:
@@ -82,6 +85,37 @@ def exported_kwh(question: Question) -> Floats:
     return exported
 
 
+def imported_kwh(question: Question) -> Floats:
+    """(n,) energy that the feeds took from the grid; exports are no negative import."""
+    imported = np.zeros(question.tiling.grid.count)
+    for flow in question.reader.flows(grid_feeds(question.site), ENERGY):
+        term = term_of(flow, has_role("grid_feed"))
+        imported += np.maximum(term.amount, 0.0)
+    return imported
+
+
+def procured_share(question: Question, contract: SupplyContract) -> Floats:
+    """(n,) share of the imported electricity that a contract gives.
+
+    A volume is spread evenly over its contract's days and counts in the quarter of an hour in which
+    it is used: what is procured beyond the imports of a quarter is not moved to another one. A
+    share above 1 is possible then.
+    """
+    zone = question.site.zone
+    days, place = local_days(question.tiling.grid, zone)
+    in_force = np.array([contract.covers(day) for day in days], dtype=np.bool_)[place]
+    if contract.share is not None:
+        return np.where(in_force, contract.share, 0.0)
+    assert contract.volume_mwh is not None
+    assert contract.valid_to is not None
+    whole = local_midnight(contract.valid_to, zone) - local_midnight(contract.valid_from, zone)
+    procured_kwh = contract.volume_mwh * 1000.0 * INTERVAL_S / whole.total_seconds()
+    imported = imported_kwh(question)
+    share = np.zeros(len(imported))
+    np.divide(procured_kwh, imported, out=share, where=in_force & (imported > 0.0))
+    return share
+
+
 def used_share_of_pv(question: Question) -> Floats:
     """(n,) share of the solar energy that stayed on site; exports are taken to come from it."""
     generated = Side("pv", question.tiling, pv_terms(question, _is_pv)).amounts()
@@ -117,9 +151,14 @@ def pue(question: Question) -> list[KpiValue]:
 
 
 def ref(question: Question) -> list[KpiValue]:
-    """On-site solar energy used here, with its certificates kept, over facility energy."""
-    subject = Subject("ref", "site", "ref/1")
-    if not pv_arrays(question.site):
+    """Renewable energy used here with its certificates kept over facility energy.
+
+    On-site solar energy that stays, and what contracts procure whose certificates are cancelled for
+    the site (or were never issued).
+    """
+    subject = Subject("ref", "site", "ref/2")
+    contracts = [c for c in question.site.supply_contracts if c.renewable and c.counts]
+    if not pv_arrays(question.site) and not contracts:
         return refused_figures(question, subject, "no renewable supply is declared")
     # An array whose certificates are sold or not declared adds nothing, but it is a renewable
     # supply all the same: the figure then is a known zero.
@@ -127,8 +166,31 @@ def ref(question: Question) -> list[KpiValue]:
         *pv_terms(question, _keeps_certificates, weight=used_share_of_pv(question)),
         *pv_terms(question, _gives_certificates, weight=0.0),
     ]
+    on_site = Side("on_site", question.tiling, terms).sums()
+    bought: dict[str, Floats] = {}
+    procured = np.zeros(question.tiling.grid.count)
+    for contract in contracts:
+        # Two contracts never count for the same kWh.
+        share = np.clip(procured_share(question, contract), 0.0, 1.0 - procured)
+        procured += share
+        kwh = question.tiling.sums(share * imported_kwh(question))
+        name = f"{'ppa' if contract.kind == 'ppa' else 'certificates'}_kwh"
+        bought[name] = bought.get(name, np.zeros_like(kwh)) + kwh
+    if contracts:
+        flows = question.reader.flows(grid_feeds(question.site), ENERGY)
+        terms += [
+            term_of(flow, has_role("grid_feed"), weight=np.where(flow.amount > 0.0, procured, 0.0))
+            for flow in flows
+        ]
     renewable = Side("renewable_energy_kwh", question.tiling, [_anchored(term) for term in terms])
-    return ratio_figures(question, subject, renewable, facility_side(question), formulas.ref)
+    return ratio_figures(
+        question,
+        subject,
+        renewable,
+        facility_side(question),
+        formulas.ref,
+        parts={"on_site_kwh": on_site, **bought},
+    )
 
 
 def self_consumption(question: Question) -> list[KpiValue]:

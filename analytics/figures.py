@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from analytics.energy import FlowReader
+from analytics.factors import Factors
 from analytics.sides import Side, shares_of
 from analytics.spans import Flags
 from analytics.tiling import Tiling
@@ -38,7 +39,7 @@ class Question:
     now: datetime
     category: int
     reader: FlowReader
-    factors: Mapping[str, Any] = field(default_factory=dict)
+    factors: Factors = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,8 @@ def ratio_figures(
     scale: float = 1.0,
     parts: Parts | None = None,
     suspect: Callable[[int], str] | None = None,
-    factors: Mapping[str, Any] | None = None,
+    factors: Callable[[int], Mapping[str, Any]] | None = None,
+    impossible: Callable[[int], str] | None = None,
     has_uncertainty: bool = True,
 ) -> list[KpiValue]:
     """Figures that are a sum over a sum of the same intervals.
@@ -150,6 +152,9 @@ def ratio_figures(
             `InsufficientDataError`.
         scale: Value of the formula for 1 over 1, to scale the uncertainty.
         suspect: Names the likely meter of a period whose value is impossible.
+        factors: From a period's position, what dated factors it rests on.
+        impossible: From a period's position, why it has no figure although its meters are covered;
+            empty where it has one.
         has_uncertainty: False where a side rests on more than meters of declared accuracy.
     """
     tiling = question.tiling
@@ -167,6 +172,9 @@ def ratio_figures(
             question, at, verdict, [numerator, denominator], together=float(together[at])
         )
         value: float | None = None
+        why = impossible(at) if impossible and verdict is not Verdict.REFUSED else ""
+        if why:
+            verdict, reason = Verdict.REFUSED, why
         if verdict is not Verdict.REFUSED:
             try:
                 value = formula(float(above[at]), float(below[at]))
@@ -194,7 +202,7 @@ def ratio_figures(
                     "covered_together": float(together[at]),
                     **_at(parts, at),
                 },
-                factors=factors,
+                factors=factors(at) if factors else None,
             )
         )
     return found

@@ -6,7 +6,7 @@ each period and subject, each with verdict, coverage, shares, uncertainty and wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from analytics.boundary import (
 )
 from analytics.boundary import accelerators as accelerators_of
 from analytics.energy import ENERGY, EXPORT, RAIN, VOLUME, FlowReader
+from analytics.factors import Factors
 from analytics.figures import Question, Subject, refused_figures
 from analytics.tiling import Tiling
 from core.errors import NotFoundError
@@ -62,6 +63,11 @@ def _pv(site: Site, _category: int) -> list[Device]:
     return pv_arrays(site)
 
 
+def _renewable(site: Site, _category: int) -> list[Device]:
+    bought = any(contract.renewable and contract.counts for contract in site.supply_contracts)
+    return [*pv_arrays(site), *(grid_feeds(site) if bought else ())]
+
+
 def _accelerators(site: Site, _category: int) -> list[Device]:
     return accelerators_of(site)[1]
 
@@ -80,7 +86,7 @@ FORMULAS: dict[str, KpiFormula] = {
     "wue": KpiFormula(water.wue, (_WATER, _it)),
     "wue_potable": KpiFormula(water.wue_potable, (_role("mains_supply"), _it)),
     "wue_source": KpiFormula(water.wue_source, (_WATER, _it)),
-    "ref": KpiFormula(electricity.ref, (_pv, _supply)),
+    "ref": KpiFormula(electricity.ref, (_renewable, _supply)),
     "erf": KpiFormula(electricity.erf, (_role("heat_reuse"), _supply)),
     "ere": KpiFormula(electricity.ere, (_role("heat_reuse"), _supply, _it)),
     "cue_location": KpiFormula(carbon.cue_location, (_feeds, _it)),
@@ -118,7 +124,7 @@ def compute_kpis(
     kpis: Sequence[str] | None = None,
     category: int | None = None,
     now: datetime,
-    factors: Mapping[str, Sequence[carbon.Factor]] | None = None,
+    factors: Factors | None = None,
 ) -> list[KpiValue]:
     """KPIs of one period; see `compute_kpi_rows`."""
     return compute_kpi_rows(
@@ -144,7 +150,7 @@ def compute_kpi_rows(
     kpis: Sequence[str] | None = None,
     category: int | None = None,
     now: datetime,
-    factors: Mapping[str, Sequence[carbon.Factor]] | None = None,
+    factors: Factors | None = None,
 ) -> list[KpiValue]:
     """KPIs of the calendar periods of the site's zone, cut to `period`.
 
@@ -233,6 +239,7 @@ def missing_for(question: Question, kpi: str) -> str:
             _supply: "grid feed or generator",
             _feeds: "grid feed",
             _pv: "solar array",
+            _renewable: "solar array and no renewable supply contract",
             _accelerators: "accelerator, node or cluster total",
             _WATER: "water supply",
             _RAIN_USED: "meter of role rain_used",

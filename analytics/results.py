@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from threading import Event
 
-from analytics.carbon import Factor
 from analytics.energy import FlowReader
+from analytics.factors import Factors
 from analytics.figures import Question
 from analytics.kpis import answer, applicable_kpis
 from analytics.tiling import Tiling
@@ -37,7 +37,7 @@ class KpiResults:
         self,
         store: TimeSeriesStore,
         records: RollupRecords,
-        factors: Mapping[str, Sequence[Factor]] | None = None,
+        factors: Factors | None = None,
     ) -> None:
         self._store = store
         self._records = records

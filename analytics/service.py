@@ -14,8 +14,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from analytics.carbon import Factor
 from analytics.dirty import DirtyQueue, Group, Pace, RollupJob, Waiting, plan_jobs
+from analytics.factors import Factors
 from analytics.forecasting.schedule import ForecastCounts, ForecastPace, ForecastSchedule
 from analytics.recompute import Recomputation, Recomputed, by_cadence
 from analytics.results import KpiResults
@@ -48,7 +48,7 @@ class AnalyticsConfig:
     results_s: float = 30.0
     pace: Pace = field(default_factory=Pace)
     forecasts: ForecastPace | None = field(default_factory=ForecastPace)
-    factors: Mapping[str, Sequence[Factor]] = field(default_factory=dict)
+    factors: Factors = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from analytics.spans import Flags, Grid
 from core.errors import ConfigurationError, Problem
-from core.periods import INTERVAL_MS, INTERVAL_S, Period, Resolution, calendar_periods
+from core.periods import (
+    INTERVAL_MS,
+    INTERVAL_S,
+    Period,
+    Resolution,
+    calendar_periods,
+    from_ms,
+    local_midnight,
+    to_ms,
+)
 from core.samples import Floats, Ints
 
 
@@ -72,3 +82,13 @@ class Tiling:
             return None
         at = int(np.searchsorted(self.cuts, first, side="right")) - 1
         return at if end_ms <= self.periods[at].end_ms else None
+
+
+def local_days(grid: Grid, zone: ZoneInfo) -> tuple[list[date], Ints]:
+    """The local days that a grid touches, and (n,) the position of each interval's own."""
+    first = from_ms(grid.start_ms).astimezone(zone).date()
+    last = from_ms(max(grid.end_ms - INTERVAL_MS, grid.start_ms)).astimezone(zone).date()
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    begins = np.array([to_ms(local_midnight(day, zone)) for day in days], dtype=np.int64)
+    place = np.searchsorted(begins, grid.starts_ms(), side="right") - 1
+    return days, place.astype(np.int64)

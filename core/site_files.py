@@ -26,6 +26,7 @@ from core.periods import local_midnight
 from core.quality import Gate
 from core.roles import ROLES
 from core.sites import Device, DeviceState, Fact, RainSystem, Site, SiteRegistry, Target
+from core.supply_contracts import SupplyContractModel, overbooked_day
 from core.text import Text
 
 _GROUP = re.compile(r"\A([a-z0-9][a-z0-9_-]*)?\{(\d+)\.\.(\d+)\}([a-z0-9_-]*)\Z", re.ASCII)
@@ -104,6 +105,7 @@ class _State(_Model):
     count: int | None = Field(default=None, ge=1)
     idle_w: float | None = Field(default=None, ge=0)
     rated_w: Positive | None = None
+    fuel_l_per_kwh: float | None = Field(default=None, gt=0, le=2)
 
 
 class _SiteModel(_Model):
@@ -124,6 +126,7 @@ class _SiteModel(_Model):
     rain: _Rain | None = None
     targets: list[_Target] = []
     facts: list[_Fact] = []
+    supply_contracts: list[SupplyContractModel] = []
     devices: list[_State] = []
     device_groups: list[_State] = []
 
@@ -199,6 +202,14 @@ def _parse_site(text: str, findings: _Findings) -> Site | None:
             findings.add(
                 f"targets.{number}.kpi", f"unknown KPI {target.kpi!r}", f"one of {', '.join(KPIS)}"
             )
+    contracts = tuple(item.contract() for item in model.supply_contracts)
+    overbooked = overbooked_day(contracts)
+    if overbooked is not None:
+        findings.add(
+            "supply_contracts",
+            f"the shares add up to more than 1 on {overbooked}",
+            "end one with valid_to, or lower a share",
+        )
     gate = _gate(model.gate, findings)
     if zone is None or gate is None:
         return None
@@ -222,6 +233,7 @@ def _parse_site(text: str, findings: _Findings) -> Site | None:
         rain=rain,
         targets=tuple(Target(t.kpi, t.value, t.valid_from) for t in model.targets),
         facts=tuple(Fact(f.text.text(), f.source, f.date) for f in model.facts),
+        supply_contracts=contracts,
         devices=devices,
     )
 

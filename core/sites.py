@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from core.errors import NotFoundError
 from core.periods import to_ms
 from core.quality import Gate
+from core.supply_contracts import SupplyContract
 from core.text import Text
 
 
@@ -34,6 +35,7 @@ class DeviceState:
         pue_category: Category point 1, 2 or 3 at which the device meters IT energy.
         kind: `gpu` or `npu` for accelerators.
         count: How many accelerators the device stands for.
+        fuel_l_per_kwh: Fuel that a generator burns per kWh that it gives, in litres.
     """
 
     valid_from: datetime
@@ -60,6 +62,7 @@ class DeviceState:
     count: int | None = None
     idle_w: float | None = None
     rated_w: float | None = None
+    fuel_l_per_kwh: float | None = None
 
     @property
     def valid_from_ms(self) -> int:
@@ -162,6 +165,7 @@ class Site:
         zone: IANA zone of its calendar.
         late_window_days: How late a reading may come; 0 means no limit.
         pue_category: The declared category point.
+        supply_contracts: By which imported electricity is bought; for market-based figures.
     """
 
     id: str
@@ -181,6 +185,7 @@ class Site:
     rain: RainSystem | None = None
     targets: tuple[Target, ...] = ()
     facts: tuple[Fact, ...] = ()
+    supply_contracts: tuple[SupplyContract, ...] = ()
     devices: Mapping[str, Device] = field(default_factory=dict)
 
     @property

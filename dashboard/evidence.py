@@ -12,6 +12,7 @@ from dashboard import formats
 from dashboard.card_builder import VERDICT_WORDS
 from dashboard.card_words import CardWords
 from dashboard.evidence_words import full_reason_words
+from dashboard.factor_words import factor_lines
 from dashboard.formula_words import formula_words, other_parts
 from dashboard.live_values import LiveSnapshot, LiveValue
 from dashboard.today import SiteDay
@@ -144,7 +145,7 @@ def kpi_part(row: KpiValue, site: Site, words: Words) -> EvidencePart:
         half = formats.format_half_width(row.kpi, row.uncertainty)
         facts.append((words("evidence.uncertainty"), f"{half} {unit}".strip()))
     facts += other_parts(row, words)
-    facts += [(name, str(factor)) for name, factor in row.factors.items()]
+    facts += factor_lines(row, words)
     facts.append((words("evidence.version"), row.formula_version))
     facts.append((words("evidence.standard"), KPIS[row.kpi].source))
     return EvidencePart(

@@ -23,6 +23,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"^no meter of (?P<name>\w+) is declared"), "reason.no_meter"),
     (re.compile(r"^the period has not begun"), "reason.not_begun"),
     (re.compile(r"^IT energy of .* exceeds facility energy"), "reason.it_above"),
+    (re.compile(r"^no factor '(?P<name>\w+)' for sites in"), "reason.no_factor"),
+    (re.compile(r"^(?P<meter>[a-z0-9_-]+) ran and declares no fuel"), "reason.no_fuel"),
     (re.compile(r" is [-\d.e+]+: there is nothing to divide by"), "reason.nothing"),
 )
 _SERIES = re.compile(r"\b[a-z0-9][a-z0-9_-]*/[a-z0-9_]+\b")

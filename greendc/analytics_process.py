@@ -11,7 +11,13 @@ from analytics.service import AnalyticsConfig, AnalyticsService
 from core.clock import Clock
 from greendc.health import Check, HealthServer, MetricFamily, check_call, check_data_dir
 from greendc.settings import Settings
-from greendc.wiring import open_records, open_registry, open_store, prepare_data_dir
+from greendc.wiring import (
+    open_factors,
+    open_records,
+    open_registry,
+    open_store,
+    prepare_data_dir,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,7 +35,7 @@ class AnalyticsProcess:
             registry,
             self._store,
             self._records,
-            AnalyticsConfig(raw_days=settings.timeseries.raw_days),
+            AnalyticsConfig(raw_days=settings.timeseries.raw_days, factors=open_factors(settings)),
             clock,
         )
         self._health = HealthServer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 from core.clock import Clock
@@ -17,7 +18,13 @@ from dashboard.settings import BoardSettings
 from greendc.broker_probe import probe_broker
 from greendc.health import check_call, check_data_dir
 from greendc.settings import Settings, mqtt_connection
-from greendc.wiring import open_records, open_registry, open_store, prepare_data_dir
+from greendc.wiring import (
+    open_factors,
+    open_records,
+    open_registry,
+    open_store,
+    prepare_data_dir,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,8 +35,10 @@ def run_board(settings: Settings, clock: Clock, stop: threading.Event) -> int:
     Raises:
         ConfigurationError: The port is taken, or the configuration cannot be used.
     """
-    registry = open_registry(settings)
+    registry, factors = open_registry(settings), open_factors(settings)
     prepare_data_dir(settings)
+    from analytics.kpis import compute_kpi_rows
+
     # Before anything is made: a taken port must not cost the one showing of the first password.
     server.bind(settings.board.host, settings.board.port).close()
     store, records = open_store(settings, role="read"), open_records(settings)
@@ -59,6 +68,7 @@ def run_board(settings: Settings, clock: Clock, stop: threading.Event) -> int:
             settings=BoardSettings(public_url=settings.board.public_url),
             clock=clock,
             health=ready,
+            compute_kpis=partial(compute_kpi_rows, factors=factors),
         )
         _LOG.info("board at http://%s:%d/", settings.board.host, settings.board.port)
         server.run(app, settings.board.host, settings.board.port, stop)

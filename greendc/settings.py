@@ -159,6 +159,7 @@ class Settings(_Section):
     data_dir: Path = Path("data")
     sites_dir: Path = Path("config/sites")
     mappings_dir: Path = Path("config/mappings")
+    factors_file: Path = Path("config/factors.toml")
     mqtt: MqttSettings = MqttSettings()
     ingest: IngestSettings = IngestSettings()
     timeseries: TimeseriesSettings = TimeseriesSettings()

@@ -12,6 +12,7 @@ from core.sites import SiteRegistry
 from greendc.settings import Settings, mqtt_connection
 
 if TYPE_CHECKING:
+    from analytics.factors import Factors
     from core.ports import TimeSeriesStore
     from ingest.mappings import Mappings
     from storage.records.store import Records
@@ -89,6 +90,25 @@ def open_mappings(settings: Settings) -> Mappings:
     from ingest.mapping_files import build_mappings
 
     return build_mappings(read_toml_files(settings.mappings_dir))
+
+
+def open_factors(settings: Settings) -> Factors:
+    """The dated emission factors of the configured file, by name.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or has problems: all of them.
+    """
+    from analytics.factors import parse_factors
+
+    path = settings.factors_file
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "set GREENDC_FACTORS_FILE to the file of dated factors (config/factors.toml)"
+        raise ConfigurationError(
+            [Problem(str(path), "", f"cannot be read: {error}", hint)]
+        ) from None
+    return parse_factors(text, str(path))
 
 
 def prepare_data_dir(settings: Settings) -> Path:

@@ -56,6 +56,7 @@ def _checks(arguments: argparse.Namespace) -> Iterator[Check]:
     yield Check("settings", True, f"{len(loaded.origins)} set, the others are defaults")
     yield _check_sites(settings)
     yield _check_mappings(settings)
+    yield _check_factors(settings)
     if settings.data_dir.is_dir():
         yield check_data_dir(settings.data_dir)
     else:
@@ -98,6 +99,16 @@ def _check_mappings(settings: Settings) -> Check:
         return Check("mappings", False, "; ".join(str(problem) for problem in problems), hint)
     names = ", ".join(sorted({file.dialect for file in mappings})) or "no foreign dialect is mapped"
     return Check("mappings", True, f"{len(mappings)} files in {settings.mappings_dir}: {names}")
+
+
+def _check_factors(settings: Settings) -> Check:
+    from greendc.wiring import open_factors
+
+    def count() -> str:
+        factors = open_factors(settings)
+        return f"{sum(map(len, factors.values()))} dated factors in {settings.factors_file}"
+
+    return check_call("factors", count, "docs/factors.md describes the file")
 
 
 def _check_broker(settings: Settings) -> Check:

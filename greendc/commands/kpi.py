@@ -16,7 +16,7 @@ from greendc.commands.answers import (
     print_table,
     settings_of,
 )
-from greendc.wiring import open_records, open_registry, open_store
+from greendc.wiring import open_factors, open_records, open_registry, open_store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     period = period_of(arguments, site, aligned=True)
     from analytics.kpis import compute_kpi_rows
 
+    factors = open_factors(settings)
+
     store, records = open_store(settings, role="read"), open_records(settings)
     try:
         values = compute_kpi_rows(
@@ -53,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             kpis=wanted,
             category=arguments.category,
             now=SystemClock().now(),
+            factors=factors,
         )
     finally:
         store.close()

@@ -13,6 +13,7 @@ from core.periods import INTERVAL_MS, to_ms
 from core.quality import Gate
 from core.samples import SampleSeries, SeriesKey
 from core.sites import Device, DeviceState, RainSystem, Site
+from core.supply_contracts import SupplyContract
 from core.text import Text
 
 # A quarter of an hour on the grid, and midnight in Seoul.
@@ -66,6 +67,7 @@ def make_site(
     category: int = 2,
     rain: RainSystem | None = None,
     gate: Gate | None = None,
+    supply_contracts: tuple[SupplyContract, ...] = (),
 ) -> Site:
     return Site(
         id="site-a",
@@ -81,6 +83,7 @@ def make_site(
         pue_category=category,
         gate=gate or Gate(),
         rain=rain,
+        supply_contracts=supply_contracts,
         devices={device.id: device for device in devices},
     )
 

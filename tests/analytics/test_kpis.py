@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.carbon import Factor
 from analytics.kpis import applicable_kpis, compute_kpi_rows, compute_kpis
 from core.errors import ConfigurationError, NotFoundError
 from core.kpis import KPIS, KpiValue
@@ -18,7 +17,6 @@ from core.sites import Device, RainSystem, Site
 from tests.analytics.interval_builders import only, period_of, put, put_gap
 from tests.analytics.memory_store import MemoryRecords, MemoryStore
 from tests.analytics.series_builders import (
-    FIRST,
     SEOUL,
     START_MS,
     at,
@@ -589,39 +587,6 @@ def test_a_clusters_total_is_covered_by_its_reporting_members() -> None:
     }
     again = case.ask("accelerator_energy")
     assert again.coverage.numerator == pytest.approx(value.coverage.numerator or 0.0)
-
-
-# ------------------------------------------------------------------ carbon
-
-
-LOCATION = Factor("grid_location", 0.4173, "kgCO2eq/kWh", "2023", "ministry", FIRST.date())
-FUEL = Factor("generator_fuel", 0.7, "kgCO2eq/kWh", "2020", "maker", FIRST.date())
-
-
-def test_cue_is_the_factor_times_pue_without_anything_else() -> None:
-    factors = {"grid_location": [LOCATION]}
-    value = plain(125.0).ask("cue_location", factors=factors)
-    assert value.value == pytest.approx(0.4173 * 1.25)
-    assert value.factors["grid_location"][0]["year"] == "2023"
-    refused = plain(125.0).ask("cue_market", factors=factors)
-    assert "grid_market" in refused.reason
-
-
-def test_exports_earn_no_credit_and_fuel_emits() -> None:
-    case = Case(EXPORTING, GENERATOR, ROOF, PDU).put("grid-a", KWH, 20.0)
-    case.put("grid-a", "export_energy_kwh", 4.0).put("gen-1", KWH, 1.0)
-    case.put("pv-roof", "ac_energy_kwh", 6.0).put("pdu-1", KWH, 10.0)
-    factors = {"grid_location": [LOCATION], "generator_fuel": [FUEL]}
-    value = case.ask("cue_location", factors=factors)
-    assert value.value == pytest.approx((80 * 0.4173 + 4 * 0.7) / 40)
-
-
-def test_a_factor_counts_on_its_own_local_days() -> None:
-    new = Factor("grid_location", 0.5, "kg", "2024", "x", (FIRST + timedelta(days=9999)).date())
-    old = Factor("grid_location", 0.4, "kg", "2023", "x", FIRST.date(), new.valid_from)
-    value = plain(100.0).ask("cue_location", factors={"grid_location": [new, old]})
-    assert value.value == pytest.approx(0.4)
-    assert len(value.factors["grid_location"]) == 1
 
 
 # ------------------------------------------------------------------ uncertainty
