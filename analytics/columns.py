@@ -83,7 +83,7 @@ def worse_quality(before: Codes, after: Codes) -> Codes:
 def quality_seconds(
     pieces: Pieces, quality: Codes, covered: Flags, grid: Grid
 ) -> tuple[Floats, Floats]:
-    """(count,) covered seconds that rest on readings sent as estimated, and by hand.
+    """(count,) seconds that rest on readings sent as estimated, and by hand.
 
     Args:
         quality: (spans,) from `worse_quality`.

@@ -239,7 +239,9 @@ def roll_up_counter(
     share = (pieces.end_ms - pieces.start_ms) / length[pieces.span]
     amount = found.amount[pieces.span] * share
     of_gap = ~found.covered[pieces.span]
-    estimated_quality_s, manual_s = quality_seconds(pieces, found.quality, found.covered, grid)
+    # A gap between two readings by hand rests on them, too: a period that holds it says so.
+    everywhere = np.ones(len(found.start_ms), dtype=np.bool_)
+    estimated_quality_s, manual_s = quality_seconds(pieces, found.quality, everywhere, grid)
     nothing = np.full(grid.count, np.nan)
     columns = Columns(
         count_readings(samples.time_ms, grid),

@@ -271,8 +271,8 @@ class FlowReader:
             dense.amount,
             dense.covered_s + known_s,
             dense.estimated_amount * open_share,
-            _share(dense.estimated_quality_s, dense.covered_s),
-            _share(dense.manual_s, dense.covered_s),
+            _share(dense.estimated_quality_s, dense.covered_s + dense.estimated_s),
+            _share(dense.manual_s, dense.covered_s + dense.estimated_s),
         )
 
     def _measured(self, device: Device, quantity: Quantity) -> _Amounts:

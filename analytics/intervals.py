@@ -119,6 +119,7 @@ def _sources(
     """The source of most seconds of each period; a simulated site's own data are `simulated`."""
     estimated = tiling.sums(dense.estimated_quality_s) + open_s
     manual = tiling.sums(dense.manual_s)
+    # Inside an open gap the quality of its ends says nothing of the interval.
     own = tiling.sums(covered_s - dense.estimated_quality_s - dense.manual_s)
     name = "simulated" if site.is_simulated else "measured" if is_gauge else "counted"
     words = (name, "estimated", "manual")

@@ -12,8 +12,8 @@ What an interval of a series holds:
 - `estimated_s`: seconds inside a counter gap whose total is known; their share of `amount` is
   proportional to time, they do not count as covered (until a longer period holds the whole gap).
 - `estimated_amount`: the part of `amount` that comes from such gaps.
-- `estimated_quality_s`, `manual_s`: seconds, among `covered_s`, that rest on readings sent as
-  estimated or by hand.
+- `estimated_quality_s`, `manual_s`: seconds, among `covered_s` and `estimated_s`, that rest on
+  readings sent as estimated or by hand.
 
 Gaps of counters, resets and meter changes are `core.events.SeriesEvent`s beside the intervals: a
 period that holds both ends of a gap counts the gap's seconds as covered.

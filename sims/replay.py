@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from datetime import time as time_of_day
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,16 +18,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from core.clock import SystemClock
 from core.errors import ConfigurationError, Problem
 from core.metrics import CATALOGUE
-from core.periods import from_ms, parse_rfc3339, to_ms
+from core.periods import from_ms, local_midnight, parse_rfc3339, to_ms
 from core.samples import Floats, Ints
 from core.sites import SiteRegistry
 from core.units import conversion
+from sims.local_times import instants_of, next_midnight_ms
 from sims.publisher import ConnectionFor, Progress, PublishCount, Publisher
-from sims.replay_maps import MetricColumn, ReplayMap, parse_replay_map
+from sims.registers import count_periods
+from sims.replay_maps import MetricColumn, ReplayMap, TimeColumn, parse_replay_map
 from sims.tables import ReadingTable
 from sims.wire import pack_columns
 
@@ -60,7 +66,9 @@ def run_replay(
     except (OSError, UnicodeDecodeError) as error:
         raise _problem(map_path, "", f"cannot be read: {error}", "name a readable file") from None
     replay_map = parse_replay_map(text, str(map_path), registry)
-    table = read_readings(path, replay_map)
+    table, left_out = read_replay(path, replay_map)
+    for reason, count in left_out.items():
+        progress(0.0, f"{count:,} rows left out: {reason}")
     _check_readings(path, replay_map, table, registry)
     if not len(table):
         progress(1.0, "the file holds no reading")
@@ -85,35 +93,108 @@ def run_replay(
 
 
 def read_readings(path: Path, replay_map: ReplayMap) -> ReadingTable:
-    """Read a file as readings in time order, in the catalogue's units; a row is one reading.
+    """The readings of `read_replay`; raises as it does."""
+    return read_replay(path, replay_map)[0]
 
-    Rows without any value are left out.
+
+def read_replay(path: Path, replay_map: ReplayMap) -> tuple[ReadingTable, dict[str, int]]:
+    """Read a file as readings in time order, in the catalogue's units.
+
+    Without a period a row is one reading at its time. A row that is the mean of a period gives a
+    reading in the middle of it for a gauge, where a linear course has its mean, and readings at its
+    borders for what is accumulated. Rows without any value are left out.
+
+    Returns:
+        The readings, and how many rows were left out, by reason.
 
     Raises:
         ConfigurationError: The file cannot be read, lacks a column, or a value cannot be what the
             map says.
     """
-    table = _read_table(path, replay_map.columns())
-    times = _times(path, table, replay_map)
+    table = _read_table(path, replay_map)
+    times, placed, left_out = _times(path, table, replay_map)
     values = np.stack(
         [_values(path, table, replay_map.family, column) for column in replay_map.metrics], axis=1
     )
+    # What is constant alone is no reading.
+    measured = [number for number, m in enumerate(replay_map.metrics) if m.constant is None]
+    present = ~np.isnan(values[:, measured]).all(axis=1) & placed
+    order = np.flatnonzero(present)
+    order = order[np.argsort(times[order], kind="stable")]
     if replay_map.device_column:
         names = pc.dictionary_encode(
             pc.cast(table[replay_map.device_column].combine_chunks(), pa.string())
         )
-        devices = tuple(names.dictionary.to_pylist())
         index = names.indices.to_numpy(zero_copy_only=False).astype(np.intp)
-    else:
-        devices, index = (replay_map.device,), np.zeros(table.num_rows, dtype=np.intp)
-    # What is constant alone is no reading.
-    measured = [number for number, m in enumerate(replay_map.metrics) if m.constant is None]
-    present = ~np.isnan(values[:, measured]).all(axis=1)
-    order = np.flatnonzero(present)
-    order = order[np.argsort(times[order], kind="stable")]
-    metrics = tuple(column.metric for column in replay_map.metrics)
+        metrics = tuple(column.metric for column in replay_map.metrics)
+        devices = tuple(names.dictionary.to_pylist())
+        family = replay_map.family
+        found = ReadingTable(family, devices, index[order], times[order], metrics, values[order])
+        return found, left_out
+    columns, uncounted = _columns(path, replay_map, times[order], values[order])
+    if uncounted:
+        left_out["runs too short for the register that counts them"] = uncounted
+    return _joined(replay_map.family, columns), left_out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Column:
+    """What one device said of one metric; NaN where it said nothing."""
+
+    device: str
+    metric: str
+    time_ms: Ints
+    value: Floats
+
+
+def _columns(
+    path: Path, replay_map: ReplayMap, times: Ints, values: Floats
+) -> tuple[list[_Column], int]:
+    """The column of each metric, and how many of its rows are in no register."""
+    spec = replay_map.time
+    ends = _ends(times, spec)
+    if spec.period and (times[1:] < ends[:-1]).any():
+        at = int(np.flatnonzero(times[1:] < ends[:-1])[0]) + 1
+        problem = f"two rows for {from_ms(int(times[at])):%Y-%m-%dT%H:%MZ}"
+        raise _problem(path, spec.column, problem, "keep one row for each period")
+    stands = times if not spec.period else (times + ends) // 2
+    found, left_out = [], 0
+    for number, column in enumerate(replay_map.metrics):
+        device, value = replay_map.device_of(column), values[:, number]
+        if not column.accumulate:
+            found.append(_Column(device, column.metric, stands, value))
+            continue
+        known = ~np.isnan(value)
+        hours = (ends[known] - times[known]) / 3_600_000.0
+        register = count_periods(times[known], ends[known], value[known] * hours)
+        left_out = max(left_out, register.left_out)
+        found.append(_Column(device, column.metric, register.time_ms, register.value))
+    return found, left_out
+
+
+def _ends(times: Ints, spec: TimeColumn) -> Ints:
+    if spec.period == "hour":
+        return times + 3_600_000
+    if spec.period == "day":
+        zone = ZoneInfo(spec.zone)
+        days = [from_ms(t).astimezone(zone).date() for t in times.tolist()]
+        return np.array([next_midnight_ms(day, zone) for day in days], dtype=np.int64)
+    return times
+
+
+def _joined(family: str, columns: Sequence[_Column]) -> ReadingTable:
+    """One reading for each device and instant, with all metrics that it has there."""
+    devices = tuple(dict.fromkeys(column.device for column in columns))
+    metrics = tuple(dict.fromkeys(column.metric for column in columns))
+    times = np.unique(np.concatenate([column.time_ms for column in columns]))
+    values = np.full((len(times), len(devices), len(metrics)), np.nan)
+    for column in columns:
+        place = np.searchsorted(times, column.time_ms)
+        values[place, devices.index(column.device), metrics.index(column.metric)] = column.value
+    said = ~np.isnan(values).all(axis=2)
+    at, device = np.nonzero(said)
     return ReadingTable(
-        replay_map.family, devices, index[order], times[order], metrics, values[order]
+        family, devices, device.astype(np.intp), times[at], metrics, values[at, device]
     )
 
 
@@ -141,13 +222,20 @@ def count_names(texts: pa.ChunkedArray, pattern: str) -> Floats:
     return counted
 
 
-def _read_table(path: Path, columns: list[str]) -> pa.Table:
+def _read_table(path: Path, replay_map: ReplayMap) -> pa.Table:
+    columns, form = replay_map.columns(), replay_map.file
+    footer = re.compile(form.footer) if form.footer else None
+
+    def other(row: Any) -> str:
+        return "skip" if footer is not None and footer.fullmatch(row.text) else "error"
+
+    options = pyarrow.csv.ParseOptions(delimiter=form.delimiter, invalid_row_handler=other)
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             names = pyarrow.parquet.read_schema(path).names
             _check_columns(path, columns, names)
             return pyarrow.parquet.read_table(path, columns=columns)
-        table = pyarrow.csv.read_csv(path)
+        table = pyarrow.csv.read_csv(path, parse_options=options)
     except (OSError, pa.ArrowInvalid) as error:
         raise _problem(path, "", f"cannot be read: {error}", "name a Parquet or CSV file") from None
     _check_columns(path, columns, table.column_names)
@@ -164,59 +252,101 @@ def _check_columns(path: Path, wanted: list[str], present: list[str]) -> None:
         raise ConfigurationError(problems)
 
 
-def _times(path: Path, table: pa.Table, replay_map: ReplayMap) -> Ints:
+def _times(
+    path: Path, table: pa.Table, replay_map: ReplayMap
+) -> tuple[Ints, NDArray[np.bool_], dict[str, int]]:
+    """The instant of each row, whether it has one that counts, and what is left out."""
     spec = replay_map.time
     column = table[spec.column]
     if column.null_count:
         raise _problem(path, spec.column, "rows without a time", "remove them from the file")
-    if pa.types.is_timestamp(column.type):
-        if column.type.tz is None:
-            if not spec.zone:
-                hint = 'add zone = "…" to [time] of the map'
-                raise _problem(path, spec.column, "times without a zone", hint)
-            column = pc.assume_timezone(column, spec.zone)
-        moments = pc.cast(column, pa.timestamp("ms", tz="UTC"), safe=False)
-        return pc.cast(moments, pa.int64()).to_numpy().astype(np.int64)
+    left_out: dict[str, int] = {}
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         if spec.unit == "rfc3339":
             hint = 'add unit = "s", "ms", "us" or "ns" to [time] of the map'
             raise _problem(path, spec.column, "times are numbers without a unit", hint)
         offsets = np.round(column.to_numpy() * _PER_UNIT_MS[spec.unit]).astype(np.int64)
-        return to_ms(spec.base) + offsets
-    zone = ZoneInfo(spec.zone) if spec.zone else None
-    return np.array([_parse_time(path, spec.column, t, zone) for t in column.to_pylist()])
+        times = to_ms(spec.base) + offsets
+        placed = np.ones(len(times), dtype=np.bool_)
+    elif pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        moments = pc.cast(column, pa.timestamp("ms", tz="UTC"), safe=False)
+        times = pc.cast(moments, pa.int64()).to_numpy().astype(np.int64)
+        placed = np.ones(len(times), dtype=np.bool_)
+    else:
+        found = [_instant(path, spec, value) for value in _time_values(column)]
+        placed = np.array([time_ms is not None for time_ms in found], dtype=np.bool_)
+        times = np.array([time_ms or 0 for time_ms in found], dtype=np.int64)
+        if not placed.all():
+            left_out[f"local times that clocks of {spec.zone} show twice or never"] = int(
+                (~placed).sum()
+            )
+    if spec.first_day is not None:
+        first_ms = to_ms(local_midnight(spec.first_day, ZoneInfo(spec.zone)))
+        early = placed & (times < first_ms)
+        if early.any():
+            left_out[f"before {spec.first_day}, the first day of the map"] = int(early.sum())
+        placed &= ~early
+    return times, placed, left_out
 
 
-def _parse_time(path: Path, column: str, text: str, zone: ZoneInfo | None) -> int:
-    try:
-        return to_ms(parse_rfc3339(text))
-    except ValueError as error:
-        if zone is not None:
+def _time_values(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        return list(pc.cast(column, pa.timestamp("us")).to_pylist())
+    return list(column.to_pylist())
+
+
+def _instant(path: Path, spec: TimeColumn, value: Any) -> int | None:
+    """The instant of one time; None for a local time that the map leaves out."""
+    local = value
+    if isinstance(value, str):
+        try:
+            return to_ms(parse_rfc3339(value))
+        except ValueError as error:
             try:
-                return to_ms(datetime.fromisoformat(text).replace(tzinfo=zone))
+                local = datetime.fromisoformat(value)
             except ValueError:
-                pass
-        hint = 'write RFC 3339 with an offset, or add zone = "…" to [time] of the map'
-        raise _problem(path, column, str(error), hint) from None
+                local = None
+            if local is None or not spec.zone:
+                hint = 'write RFC 3339 with an offset, or add zone = "…" to [time] of the map'
+                raise _problem(path, spec.column, str(error), hint) from None
+    if not spec.zone:
+        hint = 'add zone = "…" to [time] of the map'
+        raise _problem(path, spec.column, "times without a zone", hint)
+    if not isinstance(local, datetime):
+        local = datetime.combine(local, time_of_day(0))
+    if local.tzinfo is not None:
+        return to_ms(local)
+    instants = instants_of(local, ZoneInfo(spec.zone))
+    if len(instants) == 1:
+        return instants[0]
+    if spec.unplaceable == "leave_out":
+        return None
+    how_often = "twice" if instants else "never"
+    problem = f"clocks of {spec.zone} show {local.isoformat(sep=' ')} {how_often}"
+    hint = 'add an offset to it, or unplaceable = "leave_out" to [time] of the map'
+    raise _problem(path, spec.column, problem, hint)
 
 
 def _values(path: Path, table: pa.Table, family: str, spec: MetricColumn) -> Floats:
     if spec.constant is not None:
         return np.full(table.num_rows, spec.constant)
-    column = table[spec.column]
     if spec.count_pattern:
+        column = table[spec.column]
         try:
             return count_names(pc.cast(column, pa.string()), spec.count_pattern)
         except ValueError as error:
             raise _problem(path, spec.column, str(error), "correct count_pattern") from None
-    try:
-        numbers = pc.cast(column, pa.float64())
-    except pa.ArrowInvalid as error:
-        raise _problem(path, spec.column, f"is no number: {error}", "name another column") from None
-    values: Floats = pc.fill_null(numbers, float("nan")).to_numpy().astype(np.float64)
-    unit = CATALOGUE[family, spec.metric].unit
+    total = np.zeros(table.num_rows)
+    for name in spec.sources:
+        try:
+            numbers = pc.cast(table[name], pa.float64())
+        except pa.ArrowInvalid as error:
+            raise _problem(path, name, f"is no number: {error}", "name another column") from None
+        # A sum that lacks one of its columns is not the sum.
+        total += pc.fill_null(numbers, float("nan")).to_numpy().astype(np.float64)
+    unit = "kW" if spec.accumulate else CATALOGUE[family, spec.metric].unit
     scale, offset = conversion(spec.unit or unit, unit)
-    return values * scale + offset
+    return (total * scale + offset) * spec.times
 
 
 def _check_readings(

@@ -1,36 +1,47 @@
-"""Map files of a replay: which column of a data file is which metric.
+r"""Map files of a replay: which column of a data file is which metric.
 
 schema = 1
 site = "surf-lisa"                      # a site of the registry
 family = "accelerator"
-device = "lisa-cpu-nodes"               # or device_column = "…", a column with device ids
+device = "lisa-cpu-nodes"               # or device_column = "…", a column with device ids, or
+                                        # device = "…" at each metric
+
+[file]                                  # of a CSV; all of it optional
+delimiter = "\t"
+footer = '\(\d+ rows affected\)'        # lines that are no rows: a pattern for the whole line
 
 [time]
 column = "timestamp"
 unit = "ms"                             # s, ms, us, ns or rfc3339
 base = 2022-10-06T22:00:00Z             # added to a number; without it, the Unix epoch
 zone = "Europe/Amsterdam"               # of a text without offset, which is refused otherwise
+first_day = 2016-06-13                  # local; earlier rows are left out
+period = "day"                          # a row is the mean of the local day (hour) that begins then
+unplaceable = "leave_out"               # local times that clocks show twice or never; else refused
 
 [[metrics]]
 metric = "power_w"
 column = "power_draw"
 unit = "W"                              # converted into the catalogue's unit
 # or count_pattern = '…'                # counts the distinct names in a text
-# or, instead of a column, constant = 277
+# or, instead of a column, constant = 277; or columns = ["…", "…"], whose sum it is
+# times = 2                             # a mean of so many alike stands for all of them
+# accumulate = true                     # mean powers of periods as a counter of energy, see
+                                        # sims.registers
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import ConfigurationError, Problem
-from core.metrics import CATALOGUE
+from core.metrics import CATALOGUE, MetricKind
 from core.sites import SiteRegistry
 from core.units import conversion
 
@@ -39,13 +50,31 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FileForm(_Model):
+    """How a CSV is written."""
+
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    footer: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FileForm:
+        try:
+            re.compile(self.footer)
+        except re.error as error:
+            raise ValueError(f"footer is no pattern: {error}") from error
+        return self
+
+
 class TimeColumn(_Model):
-    """Where a row's time stands."""
+    """Where a row's time stands, and what it is the time of."""
 
     column: str
     unit: Literal["s", "ms", "us", "ns", "rfc3339"] = "rfc3339"
     base: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     zone: str = ""
+    first_day: date | None = None
+    period: Literal["", "hour", "day"] = ""
+    unplaceable: Literal["refuse", "leave_out"] = "refuse"
 
     @model_validator(mode="after")
     def _consistent(self) -> TimeColumn:
@@ -56,6 +85,8 @@ class TimeColumn(_Model):
                 ZoneInfo(self.zone)
             except (ZoneInfoNotFoundError, ValueError) as error:
                 raise ValueError(f"unknown time zone {self.zone!r}") from error
+        if (self.first_day is not None or self.period == "day") and not self.zone:
+            raise ValueError("days are local days: they need a zone")
         return self
 
 
@@ -63,15 +94,29 @@ class MetricColumn(_Model):
     """Where one metric stands: in a column, in the names of a text, or nowhere (a constant)."""
 
     metric: str
+    device: str = ""
     column: str = ""
+    columns: list[str] = []
     unit: str = ""
+    times: float = Field(default=1.0, gt=0)
+    accumulate: bool = False
     count_pattern: str = ""
     constant: float | None = None
 
+    @property
+    def sources(self) -> list[str]:
+        """The columns that it is read from."""
+        return self.columns or ([self.column] if self.column else [])
+
     @model_validator(mode="after")
     def _consistent(self) -> MetricColumn:
-        if bool(self.column) == (self.constant is not None):
-            raise ValueError("give either a column or a constant")
+        given = (bool(self.column), bool(self.columns), self.constant is not None)
+        if sum(given) != 1:
+            raise ValueError("give either a column or a constant (or columns, to be added up)")
+        if self.accumulate and (self.constant is not None or self.count_pattern):
+            raise ValueError("accumulate needs columns of mean power")
+        if self.accumulate and not self.unit:
+            raise ValueError("accumulate needs the unit of the mean power")
         if self.count_pattern:
             if not self.column:
                 raise ValueError("count_pattern needs a column")
@@ -90,18 +135,35 @@ class ReplayMap(_Model):
     family: str
     device: str = ""
     device_column: str = ""
+    file: FileForm = FileForm()
     time: TimeColumn
     metrics: list[MetricColumn] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> ReplayMap:
-        if bool(self.device) == bool(self.device_column):
-            raise ValueError("give either device or device_column")
+        own = [bool(column.device) for column in self.metrics]
+        if (bool(self.device), bool(self.device_column), any(own)).count(True) != 1:
+            raise ValueError("give either device or device_column, or a device at each metric")
+        if any(own) and not all(own):
+            raise ValueError("a metric lacks its device")
+        accumulates = any(column.accumulate for column in self.metrics)
+        if accumulates and not self.time.period:
+            raise ValueError("accumulate needs time.period: what the mean is the mean of")
+        if self.device_column and (accumulates or self.time.period):
+            raise ValueError("device_column goes with single instants, not with periods")
         return self
+
+    def device_of(self, column: MetricColumn) -> str:
+        """The device of one metric; empty where a column names it."""
+        return column.device or self.device
 
     def columns(self) -> list[str]:
         """Every column of the file that is needed."""
-        named = [self.time.column, self.device_column, *(m.column for m in self.metrics)]
+        named = [
+            self.time.column,
+            self.device_column,
+            *(n for m in self.metrics for n in m.sources),
+        ]
         return list(dict.fromkeys(name for name in named if name))
 
 
@@ -145,14 +207,6 @@ def _check(replay_map: ReplayMap, file: str, registry: SiteRegistry) -> list[Pro
     if site.status != "operating":
         hint = "replay into an operating site"
         problems.append(Problem(file, "site", f"site {site.id} is {site.status}", hint))
-    declared: frozenset[str] | None = None
-    if replay_map.device:
-        device = site.devices.get(replay_map.device)
-        if device is None or device.family != replay_map.family:
-            problem = f"site {site.id} has no {replay_map.family} device {replay_map.device!r}"
-            problems.append(Problem(file, "device", problem, "declare it in the site file"))
-        else:
-            declared = device.metrics()
     for number, column in enumerate(replay_map.metrics):
         key = f"metrics.{number}"
         metric = CATALOGUE.get((replay_map.family, column.metric))
@@ -160,13 +214,22 @@ def _check(replay_map: ReplayMap, file: str, registry: SiteRegistry) -> list[Pro
             problem = f"{replay_map.family} has no metric {column.metric!r}"
             problems.append(Problem(file, key, problem, "see docs/metrics.md"))
             continue
-        if declared is not None and column.metric not in declared:
-            problem = f"{replay_map.device} does not declare {column.metric}"
+        name = replay_map.device_of(column)
+        device = site.devices.get(name)
+        if name and (device is None or device.family != replay_map.family):
+            problem = f"site {site.id} has no {replay_map.family} device {name!r}"
+            problems.append(Problem(file, f"{key}.device", problem, "declare it in the site file"))
+        elif device is not None and column.metric not in device.metrics():
+            problem = f"{name} does not declare {column.metric}"
             problems.append(Problem(file, key, problem, "add it to the device's metrics"))
-        if column.unit:
+        if column.accumulate and (metric.kind is not MetricKind.COUNTER or metric.unit != "kWh"):
+            problem = f"{column.metric} is no counter of energy"
+            problems.append(Problem(file, key, problem, "accumulate into active_energy_kwh"))
+        elif column.unit:
+            wanted = "kW" if column.accumulate else metric.unit
             try:
-                conversion(column.unit, metric.unit)
+                conversion(column.unit, wanted)
             except (KeyError, ValueError) as error:
                 problem = f"{column.unit!r} is no unit of {column.metric}: {error}"
-                problems.append(Problem(file, f"{key}.unit", problem, f"for example {metric.unit}"))
+                problems.append(Problem(file, f"{key}.unit", problem, f"for example {wanted}"))
     return problems

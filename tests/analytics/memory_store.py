@@ -27,11 +27,13 @@ class MemoryStore:
         self.sample_reads = 0
         self.error: Exception | None = None
         self.damaged: set[str] = set()
+        self._in_order: dict[SeriesKey, SampleSeries] = {}
 
     def add(
         self, key: SeriesKey, rows: Iterable[tuple[int, float] | tuple[int, float, int]]
     ) -> None:
         held = self.samples.setdefault(key, {})
+        self._in_order.pop(key, None)
         for row in rows:
             held[int(row[0])] = (float(row[1]), int(row[2]) if len(row) > 2 else 0)
 
@@ -46,16 +48,19 @@ class MemoryStore:
                 continue
             if metrics is not None and key.metric not in metrics:
                 continue
-            rows = sorted(self.samples[key].items())
-            found.append(
-                SampleSeries(
-                    key,
-                    np.array([time for time, _ in rows], dtype=np.int64),
-                    np.array([value for _, (value, _) in rows]),
-                    np.array([quality for _, (_, quality) in rows], dtype=np.int8),
-                )
-            )
+            found.append(self._ordered(key))
         return found
+
+    def _ordered(self, key: SeriesKey) -> SampleSeries:
+        if key not in self._in_order:
+            rows = sorted(self.samples[key].items())
+            self._in_order[key] = SampleSeries(
+                key,
+                np.array([time for time, _ in rows], dtype=np.int64),
+                np.array([value for _, (value, _) in rows]),
+                np.array([quality for _, (_, quality) in rows], dtype=np.int8),
+            )
+        return self._in_order[key]
 
     def read_samples(
         self,

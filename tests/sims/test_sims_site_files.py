@@ -18,7 +18,11 @@ def test_every_file_is_without_a_problem(
     registry, problems = parse_site_files(site_files)
     assert problems == []
     assert {site.id for site in registry} == {*OPERATING, *PLANNED}
-    assert [site.id for site in replay_registry] == ["surf-lisa"]
+    assert [site.id for site in replay_registry] == [
+        "cornell-biohpc",
+        "nrel-esif",
+        "surf-lisa",
+    ]
 
 
 @pytest.mark.parametrize("site_id", [*OPERATING, *PLANNED])
