@@ -1,4 +1,4 @@
-"""`python -m bench [ingest] [latency] [queries]`: benchmarks, in a temporary folder."""
+"""`python -m bench [ingest] [latency] [queries] [board]`: benchmarks, in a temporary folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-NAMES = ("ingest", "latency", "queries")
+NAMES = ("ingest", "latency", "queries", "board")
 
 
 def calibrate() -> float:
