@@ -6,13 +6,14 @@ One level of devices is counted, never two levels of one thing: `accelerator`, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from analytics import formulas
 from analytics.boundary import accelerators, has_role, it_meters, meters_it
 from analytics.energy import ACCELERATOR, ENERGY
 from analytics.figures import Question, Subject, ratio_figures, refused_figures, sum_figures
 from analytics.sides import Side, StatePredicate, term_of
+from core.errors import InsufficientDataError
 from core.kpis import KpiValue
 from core.sites import Device, DeviceState
 
@@ -72,9 +73,29 @@ def accelerator_reconciliation(question: Question) -> list[KpiValue]:
             subject,
             accelerator_side(question, mine, has_role(role)),
             it,
-            lambda a, b: formulas.divide(a, b, "IT energy"),
+            _share_of(mine, feeding),
         )
     return found
+
+
+def _share_of(
+    accelerators: Sequence[Device], feeding: Sequence[Device]
+) -> Callable[[float, float], float]:
+    """The share of the meters' energy; what feeds a device cannot show less than it."""
+
+    def share(energy_kwh: float, it_energy_kwh: float) -> float:
+        found = formulas.divide(energy_kwh, it_energy_kwh, "IT energy")
+        if found > 1.0:
+            meters = ", ".join(f"{meter.id}/{ENERGY.counter}" for meter in feeding[:3])
+            more = f" and {len(feeding) - 3} more" if len(feeding) > 3 else ""
+            raise InsufficientDataError(
+                f"{len(accelerators)} accelerators ({accelerators[0].id}, …) show "
+                f"{energy_kwh:,.1f} kWh, the IT meters that feed them {it_energy_kwh:,.1f} kWh: "
+                f"{meters}{more} or the hall of an accelerator is wrong"
+            )
+        return found
+
+    return share
 
 
 def _subjects(

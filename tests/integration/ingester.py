@@ -69,7 +69,7 @@ class Ingester:
         if wait:
             wait_until(
                 lambda: self.log.read_bytes().count(b"subscribed") > before,
-                seconds=30,
+                seconds=90,  # of a busy machine; two on an idle one
                 what="subscription",
             )
 
