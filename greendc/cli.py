@@ -57,9 +57,8 @@ COMMANDS: dict[str, Command] = {
     "quarantine": Command("quarantine", "list, show, replay, discard; reasons"),
     "replay": Command("replay", "publish a real data file through MQTT"),
     "mapping": Command("mapping", "test: what a mapping file makes of a payload"),
-    "broker": Command("broker", "acl, config, secrets: for the Mosquitto in front"),
     "import": Command("import_sheet", "publish hand-read meters from a CSV or XLSX sheet"),
-    "broker": Command("broker", "acl, config: for the Mosquitto in front"),
+    "broker": Command("broker", "acl, config, secrets: for the Mosquitto in front"),
     "doctor": Command("doctor", "check settings, folders, broker, stores, clock, ports"),
 }
 

@@ -125,6 +125,7 @@ def deployment(
     (folder / "data").mkdir()
     source = REPOSITORY / "config" / "sites" / f"{SITE}.toml"
     shutil.copy(source, folder / "etc" / "sites")
+    shutil.copy(REPOSITORY / "config" / "factors.toml", folder / "etc")
     registry = build_registry({SITE: source.read_text(encoding="utf-8")})
     write_secrets(folder / "secrets", registry, ["gateway.example"])
     influx = InfluxdServer(folder / "influxdb", own_process=True)
