@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from core.kpis import KPIS, KpiDefinition
+from core.number_text import (
+    MINUS,
+    NO_VALUE,
+    display_unit,
+    format_half_width,
+    format_kpi,
+    format_number,
+    format_share,
+    format_signed,
+)
 from dashboard.words import Words
 
-NO_VALUE = "—"
-MINUS = "−"
-_UNITS = {
-    "1": "",
-    "m3": "m³",
-    "m3/h": "m³/h",
-    "W/m2": "W/m²",
-    "degC": "°C",
-    "uS/cm": "µS/cm",
-    "kgCO2eq/kWh": "kgCO₂eq/kWh",
-}
+__all__ = [
+    "MINUS",
+    "NO_VALUE",
+    "WEEKDAYS",
+    "display_unit",
+    "format_clock",
+    "format_day",
+    "format_duration",
+    "format_half_width",
+    "format_kpi",
+    "format_number",
+    "format_share",
+    "format_signed",
+    "format_span",
+    "zone_name",
+]
+
 WEEKDAYS = (
     "weekday.monday",
     "weekday.tuesday",
@@ -29,61 +43,6 @@ WEEKDAYS = (
     "weekday.saturday",
     "weekday.sunday",
 )
-
-
-def format_number(value: float | None, decimals: int) -> str:
-    """A number with a comma between thousands, a true minus and fixed decimals; — for none.
-
-    Half a unit of the last digit rounds to even, as everywhere in greendc.
-    """
-    if value is None or not math.isfinite(value):
-        return NO_VALUE
-    text = f"{value:,.{decimals}f}"
-    if text.startswith("-"):
-        # A negative number that rounds to zero is zero.
-        digits = text[1:]
-        return MINUS + digits if any(digit in "123456789" for digit in digits) else digits
-    return text
-
-
-def format_signed(value: float | None, decimals: int) -> str:
-    """As `format_number`, with a plus before what is above zero."""
-    text = format_number(value, decimals)
-    is_positive = value is not None and value > 0 and any(digit in "123456789" for digit in text)
-    return f"+{text}" if is_positive else text
-
-
-def display_unit(unit: str) -> str:
-    """A unit of the catalogue as people write it; empty for a ratio."""
-    return _UNITS.get(unit, unit)
-
-
-def format_kpi(kpi: str, value: float | None) -> tuple[str, str]:
-    """Value and unit of a KPI with the decimals that its definition sets.
-
-    Returns:
-        `("1.268", "")`, `("4.2", "%")`, `("—", "L/kWh")`.
-    """
-    definition: KpiDefinition = KPIS[kpi]
-    if definition.percent:
-        shown = None if value is None else value * 100.0
-        return format_number(shown, definition.decimals), "%"
-    return format_number(value, definition.decimals), display_unit(definition.unit)
-
-
-def format_half_width(kpi: str, half_width: float) -> str:
-    """An uncertainty with the decimals of its figure: `± 0.009`, `± <0.1` where it rounds to 0."""
-    text, _ = format_kpi(kpi, half_width)
-    if any(digit in "123456789" for digit in text):
-        return f"± {text}"
-    return f"± <{format_number(10.0 ** -KPIS[kpi].decimals, KPIS[kpi].decimals)}"
-
-
-def format_share(share: float | None, decimals: int = 1) -> str:
-    """A share 0..1 as a percentage with its sign: `99.4 %`."""
-    if share is None:
-        return NO_VALUE
-    return f"{format_number(share * 100.0, decimals)} %"
 
 
 def format_clock(moment: datetime, zone: ZoneInfo) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core import number_text
 from core.kpis import KpiValue
 from dashboard import formats
 from dashboard.words import Words
@@ -43,17 +44,12 @@ PART_WORDS = {
     "top_up_m3": "part.top_up_m3",
     "used_m3": "part.used_m3",
 }
-_SMALL = 10.0
 
 
 def format_amount(name: str, value: float | None) -> str:
     """A named sum with its unit, which is the end of its name: `410,800 kWh`, `104.9 m³`."""
-    unit = name.rsplit("_", 1)[-1]
-    if unit == "kwh":
-        decimals = 0 if value is None or abs(value) >= 1000.0 else 1
-        return f"{formats.format_number(value, decimals)} kWh"
-    decimals = 1 if value is None or abs(value) >= _SMALL else 2
-    return f"{formats.format_number(value, decimals)} m³"
+    unit = "kWh" if name.endswith("_kwh") else "m3"
+    return f"{number_text.format_amount(value, unit)} {formats.display_unit(unit)}"
 
 
 def formula_words(row: KpiValue, words: Words) -> str:

@@ -1,0 +1,1 @@
+"""The content of one month of one site: what a report freezes."""
