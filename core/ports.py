@@ -22,6 +22,7 @@ from core.ledger import (
     QuarantineRequest,
 )
 from core.periods import Period
+from core.reports import ReportRevision
 from core.samples import ReadingBlock, Sample, SampleSeries
 
 
@@ -353,4 +354,26 @@ class AccountRecords(Protocol):
         self, at: datetime, actor: str, address: str, action: str, target: str, outcome: str
     ) -> None:
         """Append to the audit chain (each row carries the hash of the one before)."""
+        ...
+
+
+class ReportRecords(Protocol):
+    """Revisions of the monthly reports."""
+
+    def add_report_revision(self, revision: ReportRevision) -> bool:
+        """Add a revision; False when this number of the site's month is taken already."""
+        ...
+
+    def read_report_revisions(
+        self, *, sites: Sequence[str] | None = None, month: str | None = None
+    ) -> list[ReportRevision]:
+        """Revisions, the newest month first, then by site, then the newest revision first."""
+        ...
+
+    def read_report_revision(self, report_id: str) -> ReportRevision:
+        """One revision.
+
+        Raises:
+            NotFoundError: No such revision.
+        """
         ...

@@ -53,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "intervals": Command("intervals", "15-minute intervals and their sums"),
     "kpi": Command("kpi", "KPIs with coverage, category and sources"),
     "forecast": Command("forecast", "what is expected, with measured bands and their record"),
+    "report": Command("report", "build, list, show: a month's report as PDF and JSON"),
     "ledger": Command("ledger", "what became of every reading received"),
     "quarantine": Command("quarantine", "list, show, replay, discard; reasons"),
     "replay": Command("replay", "publish a real data file through MQTT"),

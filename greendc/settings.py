@@ -175,6 +175,11 @@ class Settings(_Section):
         return self.data_dir / "spool"
 
     @property
+    def reports_dir(self) -> Path:
+        """Folder of the reports' files."""
+        return self.data_dir / "reports"
+
+    @property
     def records_url(self) -> str:
         """SQLAlchemy URL of the records."""
         if self.records.url:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from analytics.factors import Factors
     from core.ports import TimeSeriesStore
     from ingest.mappings import Mappings
+    from reports.archive import ReportArchive
+    from reports.revisions import ReportDesk
     from storage.records.store import Records
 
 
@@ -166,6 +170,37 @@ def open_records(settings: Settings) -> Records:
     from storage.records.store import Records
 
     return Records.open(settings.records_url)
+
+
+def open_report_archive(settings: Settings) -> ReportArchive:
+    """The folder of reports."""
+    from reports.archive import ReportArchive
+
+    return ReportArchive(settings.reports_dir)
+
+
+@contextmanager
+def open_report_desk(settings: Settings) -> Iterator[ReportDesk]:
+    """What building a report needs, closed at the end."""
+    from importlib.metadata import version
+
+    from dashboard.settings import BUILD_FOLDER
+    from reports.revisions import ReportDesk
+
+    prepare_data_dir(settings)
+    store, records = open_store(settings, role="read"), open_records(settings)
+    try:
+        yield ReportDesk(
+            store=store,
+            rollup_records=records,
+            records=records,
+            archive=open_report_archive(settings),
+            fonts=BUILD_FOLDER / "report-fonts",
+            software={"greendc": version("greendc"), "typst": version("typst")},
+        )
+    finally:
+        store.close()
+        records.close()
 
 
 def connection_for_site(settings: Settings, site_id: str) -> MqttConnection:

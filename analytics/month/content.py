@@ -144,7 +144,7 @@ def build_month(
         "energy": energy_table(question),
         "water": water_table(question, _row_of(values, "rain_unexplained")),
         "solar": solar_table(question, values),
-        "accelerators": accelerator_table(question),
+        "accelerators": accelerator_table(question, values),
         "daily": _daily(daily, site),
         "events": events,
         "silences": silences(site, question.reader),

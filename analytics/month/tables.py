@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analytics.accelerators import accelerator_side
 from analytics.boundary import (
     accelerators,
     devices_that,
@@ -16,7 +15,7 @@ from analytics.boundary import (
 from analytics.electricity import facility_side, it_side
 from analytics.energy import ENERGY
 from analytics.figures import Question
-from analytics.month.amounts import Row, derived, month_amount, share_shown
+from analytics.month.amounts import Row, amount_of_kpi, derived, month_amount, share_shown
 from analytics.sides import Side, term_of
 from analytics.water import rain_terms, total_water_side, volume_terms
 from core.kpis import KpiValue
@@ -24,6 +23,7 @@ from core.number_text import NO_VALUE, display_unit, format_kpi, format_number
 from core.quality import Verdict
 
 COOLING = ("cooling", "chiller", "pump", "air_handling", "tower_fan")
+_KINDS = ("gpu", "npu")
 _BALANCE_IN = ("collected_m3", "top_up_m3")
 _BALANCE_OUT = ("used_m3", "overflow_m3", "drained_m3", "stored_m3")
 
@@ -169,25 +169,27 @@ def _solar_figures(subject: str, rows: Sequence[KpiValue]) -> Row:
     return figures
 
 
-def accelerator_table(question: Question) -> list[Row]:
-    """Each kind of accelerator: how many there are, their energy and coverage."""
+def accelerator_table(question: Question, rows: Sequence[KpiValue]) -> list[Row]:
+    """Each kind of accelerator: how many there are, their models and energy."""
     role, devices = accelerators(question.site)
     found = []
-    for kind in ("gpu", "npu"):
-        mine = [d for d in devices if any(s.kind == kind and s.role == role for s in d.states)]
-        if not mine:
+    for row in rows:
+        if row.kpi != "accelerator_energy" or row.subject not in _KINDS:
             continue
-        side = accelerator_side(question, mine, lambda s, kind=kind: s.kind == kind)  # type: ignore[misc]
+        kind = row.subject
+        mine = [d for d in devices if any(s.kind == kind and s.role == role for s in d.states)]
         count = sum(device.latest.count or 1 for device in mine)
-        models = sorted({device.latest.model for device in mine if device.latest.model})
         found.append(
             {
                 "kind": kind,
                 "level": role,
                 "count": count,
                 "count_shown": format_number(float(count), 0),
-                "models": models,
-                "energy": month_amount(question, side, "kWh"),
+                "models": sorted({d.latest.model for d in mine if d.latest.model}),
+                "energy": {
+                    **amount_of_kpi(row),
+                    "shown": format_kpi(row.kpi, row.value)[0],
+                },
             }
         )
     return found

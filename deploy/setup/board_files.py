@@ -12,6 +12,7 @@ Layout of dashboard/build/:
     pretendard/pretendardvariable-dynamic-subset.css, pretendard/woff2-dynamic-subset/*.woff2
     map/korea.json            read by the board, never served
     axe/axe.min.js            only for tests, never served
+    report-fonts/*.otf        Pretendard's static fonts for reports, never served
     licences/<package>.txt
     manifest.json
 Scripts and style sheets lie there with `.gz` and `.br` beside them; fonts are compressed already.
@@ -44,6 +45,9 @@ OLDEST_NPM = 7
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 COMPRESSED_SUFFIXES = {".js", ".css"}
 FONT_FOLDER = "dist/web/variable"
+# Typst takes whole fonts, a file for each weight.
+REPORT_FONT_FOLDER = "dist/public/static"
+REPORT_WEIGHTS = ("Regular", "SemiBold", "Bold")
 # The Republic of Korea by its ISO 3166-1 number, as Natural Earth names countries.
 MAP_COUNTRY = "410"
 # What a line may lose, in degrees of latitude: half a pixel of the map. Islets smaller than
@@ -92,6 +96,14 @@ def list_board_files(modules: Path) -> list[BoardFile]:
                 f"pretendard/woff2-dynamic-subset/{path.name}",
             )
             for path in slices
+        ),
+        *(
+            BoardFile(
+                "pretendard",
+                f"{REPORT_FONT_FOLDER}/Pretendard-{weight}.otf",
+                f"report-fonts/Pretendard-{weight}.otf",
+            )
+            for weight in REPORT_WEIGHTS
         ),
     ]
 

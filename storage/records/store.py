@@ -1,15 +1,16 @@
-"""Records: one class that keeps the promises of the three record ports of `core.ports`."""
+"""Records: one class that keeps the promises of the record ports of `core.ports`."""
 
 from __future__ import annotations
 
 from storage.records.account_book import AccountBook
 from storage.records.database import RecordsDatabase
 from storage.records.ingest_book import IngestBook
+from storage.records.report_book import ReportBook
 from storage.records.rollup_book import RollupBook
 
 
-class Records(IngestBook, RollupBook, AccountBook):
-    """Ledger, quarantine, dirty spans, events, accounts and audit in one SQL database.
+class Records(IngestBook, RollupBook, AccountBook, ReportBook):
+    """Ledger, quarantine, dirty spans, events, accounts, audit and reports in one SQL database.
 
     Thread-safe, and several processes may use one database. `Records.open` is the way in: it
     brings the schema up to date first.

@@ -21,6 +21,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -235,4 +236,24 @@ audit_entry = Table(
     Column("outcome", Words, nullable=False),
     Column("previous_sha256", Text, nullable=False),
     Column("sha256", Text, nullable=False),
+)
+
+report_revision = Table(
+    "report_revision",
+    METADATA,
+    Column("id", Words, primary_key=True),
+    Column("site", Words, nullable=False),
+    Column("month", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("author", Words, nullable=False),
+    Column("content_sha256", Text, nullable=False),
+    Column("files", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    CheckConstraint(
+        "state IN ('draft', 'review', 'signed', 'submitted', 'published')", name="state"
+    ),
+    CheckConstraint("revision >= 1", name="revision"),
+    UniqueConstraint("site", "month", "revision"),
 )

@@ -133,7 +133,7 @@ class MonthData:
         """Another factor on every amount of this device."""
         for (name, _), (amount, _mean, _covered) in self.columns.items():
             if name == device:
-                amount *= factor
+                np.multiply(amount, factor, out=amount)
 
     def bridge(self, device: str, metric: str, first: int, last: int) -> None:
         """A silence of a counter whose two ends are known."""
