@@ -27,6 +27,10 @@ METHODS: dict[str, Text] = {
         "(상수 + 재이용수 + 지하수 + 재사용한 빗물) ÷ IT 장비 전력사용량.",
         "(Mains + reclaimed + groundwater + rain reused) ÷ IT energy.",
     ),
+    "total_water": Text(
+        "상수 + 재이용수 + 지하수 + 재사용한 빗물.",
+        "Mains + reclaimed + groundwater + rain reused.",
+    ),
     "wue_potable": Text("상수 ÷ IT 장비 전력사용량.", "Mains water ÷ IT energy."),
     "wue_source": Text(
         "사업장 물에 전력 생산에 든 물을 더한 뒤 IT 장비 전력사용량으로 나눕니다.",

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from core.clock import Clock
-from core.ports import AccountRecords, RollupRecords, TimeSeriesStore
+from core.ports import AccountRecords, ReportRecords, RollupRecords, TimeSeriesStore
 from core.sites import SiteRegistry
 from dashboard.about_page import about_routes
 from dashboard.api import api_routes
@@ -34,12 +34,14 @@ from dashboard.portfolio_source import PortfolioSource
 from dashboard.portfolio_spans import Ledger, SpanFigures
 from dashboard.problems import problem_response
 from dashboard.readiness import ReadinessReport
+from dashboard.report_pages import ReportPages
 from dashboard.sessions import Sessions
 from dashboard.settings import BoardSettings
 from dashboard.shell import Shell
 from dashboard.site_pages import SitePages
 from dashboard.static_files import StaticFiles
 from dashboard.today import ComputeKpis, SiteDays
+from reports.archive import ReportArchive
 
 _LOG = logging.getLogger(__name__)
 _SMALLEST_PACKED = 1024
@@ -56,6 +58,8 @@ def create_app(
     health: Callable[[], ReadinessReport],
     compute_kpis: ComputeKpis | None = None,
     ledger: Ledger | None = None,
+    report_records: ReportRecords | None = None,
+    report_archive: ReportArchive | None = None,
 ) -> FastAPI:
     """The board as one ASGI application; `app.state.live_hub.close()` ends its open feeds.
 
@@ -63,6 +67,7 @@ def create_app(
         compute_kpis: Computes KPI rows; by default `analytics.kpis.compute_kpi_rows`.
         health: What `/readyz` answers; called off the event loop.
         ledger: Tells the readings of today that were put aside; without it that is not said.
+        report_records, report_archive: Revisions of the reports and their files.
     """
     if compute_kpis is None:
         from analytics.kpis import compute_kpi_rows
@@ -114,6 +119,9 @@ def create_app(
         settings=settings,
         clock=clock,
     )
+    report_pages = ReportPages(
+        registry=registry, shell=shell, records=report_records, archive=report_archive
+    )
     app.state.live_hub = hub
     # Ours come first: what Dash adds behind them never answers for a page.
     app.include_router(health_routes(health))
@@ -123,6 +131,7 @@ def create_app(
     app.include_router(portfolio_feed.routes())
     app.include_router(about_routes(registry, shell, clock))
     app.include_router(site_pages.routes())
+    app.include_router(report_pages.routes())
     app.include_router(feed.board_routes())
     app.include_router(feed.api_routes())
     app.include_router(api_routes(registry, days))

@@ -29,4 +29,4 @@ OF_A_SITE = (
     MenuEntry("overview", "/s/{site}", "nav.overview", "live"),
     MenuEntry("about", "/s/{site}/about", "nav.about", "know"),
 )
-DOCUMENTS: tuple[MenuEntry, ...] = ()
+DOCUMENTS = (MenuEntry("reports", "/reports", "nav.reports", "report"),)

@@ -22,6 +22,7 @@ from greendc.wiring import (
     open_factors,
     open_records,
     open_registry,
+    open_report_archive,
     open_store,
     prepare_data_dir,
 )
@@ -69,6 +70,8 @@ def run_board(settings: Settings, clock: Clock, stop: threading.Event) -> int:
             clock=clock,
             health=ready,
             compute_kpis=partial(compute_kpi_rows, factors=factors),
+            report_records=records,
+            report_archive=open_report_archive(settings),
         )
         _LOG.info("board at http://%s:%d/", settings.board.host, settings.board.port)
         server.run(app, settings.board.host, settings.board.port, stop)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.kpis import KPIS
 from core.number_text import display_unit
 from reports.layout import Block, cell, items, note, row, section, table
-from reports.names import array_names, kpi_name, local_time, text_of
+from reports.names import array_names, dated_factors, kpi_name, local_time, text_of
 from reports.sections import amount_text
 from reports.words import Words
 
@@ -62,8 +63,8 @@ def _forecasts(document: Document, words: Words) -> dict[str, Any]:
     rows = [
         row(
             [
-                cell(forecast["target"]),
-                cell(forecast["model"] or "–"),
+                cell(_target_name(forecast["target"], words)),
+                cell(", ".join(forecast["models"]) or "–"),
                 cell(str(forecast["issued"]), right=True),
                 cell(f"{local_time(forecast['last'], document):%m-%d %H:%M}"),
             ]
@@ -79,6 +80,11 @@ def _forecasts(document: Document, words: Words) -> dict[str, Any]:
     )
 
 
+def _target_name(target: str, words: Words) -> str:
+    kpi = KPIS.get(target)
+    return kpi.text.get(words.language) if kpi is not None else target
+
+
 def _methods(document: Document, words: Words) -> dict[str, Any]:
     gate, boundary = document["gate"], document["boundary"]
     texts = [
@@ -92,7 +98,7 @@ def _methods(document: Document, words: Words) -> dict[str, Any]:
         for name in ("it", "water")
         if boundary[name]
     ]
-    for name, used in sorted(document["factors"].items()):
+    for name, used in dated_factors(document["factors"]).items():
         texts += [
             words(
                 "method.factor",

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.number_text import NO_VALUE
 from reports.layout import cell, note, row, section, table
-from reports.names import array_names, kpi_name
+from reports.names import array_names, dated_factors, kpi_name
 from reports.reasons import reason_words
 from reports.words import Words
 
@@ -101,7 +101,7 @@ def _basis(figure: Document, words: Words) -> str:
     if figure["category"] is not None:
         parts.append(words("basis.category", category=figure["category"]))
     years = dict.fromkeys(
-        str(factor["year"]) for used in figure["factors"].values() for factor in used
+        str(factor["year"]) for used in dated_factors(figure["factors"]).values() for factor in used
     )
     if years:
         parts.append(words("basis.factor", year=", ".join(years)))

@@ -73,3 +73,14 @@ def local_time(text: str, document: Document) -> datetime:
 def local_day(text: str, document: Document) -> date:
     """The local date of a time of the document."""
     return local_time(text, document).date()
+
+
+def dated_factors(factors: Document) -> dict[str, list[Document]]:
+    """The dated factors of a figure by name, without what else it says of its emissions."""
+    found: dict[str, list[Document]] = {}
+    for name, used in sorted(factors.items()):
+        if isinstance(used, list):
+            dated = [f for f in used if isinstance(f, Mapping) and {"value", "year"} <= f.keys()]
+            if dated:
+                found[name] = dated
+    return found

@@ -11,7 +11,7 @@ from typing import Any
 
 from reports.annex import annex_sections
 from reports.kpi_table import kpi_section
-from reports.names import local_day, local_time, month_name, site_name
+from reports.names import dated_factors, local_day, local_time, month_name, site_name
 from reports.sections import figure_sections
 from reports.words import Words
 
@@ -111,7 +111,7 @@ def _facts(document: Document, json_sha256: str, words: Words) -> list[dict[str,
 
 
 def _factor(document: Document, words: Words) -> str:
-    used = document["factors"].get("grid_location") or []
+    used = dated_factors(document["factors"]).get("grid_location")
     if not used:
         return words("fact.no_factor")
     return " · ".join(f"{f['value']:g} {f['unit']} ({f['year']})" for f in used)

@@ -46,7 +46,8 @@ from core.sites import Site
 
 SCHEMA = "greendc.month/1"
 _MONTH = re.compile(r"\A(\d{4})-(0[1-9]|1[0-2])\Z", re.ASCII)
-_HIDDEN_FORECAST_MEMBERS = ("points",)
+# Rows of this subject are the forecasts themselves; others of the kind are their scores.
+_ISSUED = "site"
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,24 +310,32 @@ def _forecasts(store: TimeSeriesStore, site: Site, period: Period) -> list[dict[
     They are inputs: nothing is forecast again.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in store.read_results(site.id, "forecast", period):
+    for row in store.read_results(site.id, "forecast", period, subject=_ISSUED):
         document = json.loads(row.document)
-        model = str(document.get("model", "")) if isinstance(document, dict) else ""
         entry = found.setdefault(
-            (row.name, model),
-            {"target": row.name, "model": model, "issued": 0, "first": "", "last": ""},
+            (row.name, row.resolution),
+            {
+                "target": row.name,
+                "resolution": row.resolution,
+                "models": set(),
+                "issued": 0,
+                "first": format_time(row.start_ms),
+                "last": "",
+            },
         )
         entry["issued"] += 1
-        entry["first"] = entry["first"] or format_time(row.start_ms)
         entry["last"] = format_time(row.start_ms)
-        record = document.get("record") if isinstance(document, dict) else None
-        if isinstance(record, dict):
-            entry["record"] = {
-                name: value
-                for name, value in record.items()
-                if isinstance(value, int | float | str) and name not in _HIDDEN_FORECAST_MEMBERS
-            }
-    return [found[key] for key in sorted(found)]
+        entry["models"] |= _models(document)
+    return [{**found[key], "models": sorted(found[key]["models"])} for key in sorted(found)]
+
+
+def _models(document: Any) -> set[str]:
+    """Names of the rules or models of one issued forecast."""
+    if not isinstance(document, dict):
+        return set()
+    named = document.get("models", document.get("model", ""))
+    values = named.values() if isinstance(named, dict) else [named]
+    return {str(value) for value in values if value}
 
 
 def _methods(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -338,7 +347,7 @@ def _methods(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "name": row["name"],
             "formula_version": row["formula_version"],
             "source": row["source"],
-            "definition": text_json(METHODS[kpi]),
+            "definition": text_json(METHODS.get(kpi, KPIS[kpi].text)),
         }
     return list(found.values())
 

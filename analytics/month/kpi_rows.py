@@ -18,6 +18,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "wue",
         "wue_potable",
         "wue_source",
+        "total_water",
         "rain_reuse_ratio",
         "rain_collection_efficiency",
         "potable_water_avoided",
