@@ -80,7 +80,7 @@ acceptance: test-tools setup-dev board-files influxdb ## the long ones: kills, f
 
 .PHONY: test-tools
 test-tools:
-	@PYTHON="$(PYTHON)" deploy/setup/system_packages.sh python mosquitto chromium
+	@PYTHON="$(PYTHON)" deploy/setup/system_packages.sh python mosquitto chromium poppler
 
 check: setup-dev ## style, types and the doors between the rooms
 	@$(BIN)/ruff check .

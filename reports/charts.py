@@ -26,8 +26,7 @@ def daily_pue(document: Document, words: Words) -> str:
     days = document["daily"]
     values = [day["pue"]["value"] if "pue" in day else None for day in days]
     target = _target(document, "pue")
-    known = [value for value in values if value is not None]
-    ticks = _ticks([*known, *([target["value"]] if target else [])])
+    ticks = _pue_ticks(document)
     drawing = Drawing(WIDTH, 150.0)
     left, right, top, bottom = 34.0, 624.0, 10.0, 130.0
     step = (right - left) / len(days)
@@ -39,11 +38,10 @@ def daily_pue(document: Document, words: Words) -> str:
     def y(value: Any) -> Any:
         return bottom - (value - low) / (high - low) * (bottom - top)
 
-    decimals = 3 if ticks[1] - ticks[0] < 0.0099 else 2
     for tick in ticks[1:]:
         drawing.line([(left, y(tick)), (right, y(tick))], stroke=LIGHT, width=0.7)
     for tick in ticks:
-        drawing.text(left - 6, y(tick) + 4, format_number(tick, decimals), anchor="end")
+        drawing.text(left - 6, y(tick) + 4, _tick_text(tick, ticks), anchor="end")
     gaps = _runs([value is None for value in values])
     for first, last in gaps:
         drawing.gap(left + first * step, top, (last - first) * step, bottom - top)
@@ -70,6 +68,23 @@ def daily_pue(document: Document, words: Words) -> str:
             drawing.text(x(at), 146, text, anchor="middle")
     drawing.line([(left, bottom), (right, bottom)])
     return drawing.finish()
+
+
+def pue_axis_start(document: Document) -> str:
+    """Where the vertical axis of the daily PUE begins, for the words beside the picture."""
+    ticks = _pue_ticks(document)
+    return _tick_text(ticks[0], ticks)
+
+
+def _pue_ticks(document: Document) -> list[float]:
+    target = _target(document, "pue")
+    known = [day["pue"]["value"] for day in document["daily"] if "pue" in day]
+    values = [value for value in known if value is not None]
+    return _ticks([*values, *([target["value"]] if target else [])])
+
+
+def _tick_text(tick: float, ticks: Sequence[float]) -> str:
+    return format_number(tick, 3 if ticks[1] - ticks[0] < 0.0099 else 2)
 
 
 def _gap_words(

@@ -24,7 +24,7 @@ def site_name(document: Document, words: Words) -> str:
 
 
 def month_name(document: Document, words: Words) -> str:
-    """`2026년 10월`, `October 2026`."""
+    """The month in words: `October 2026`."""
     year, month = str(document["month"]).split("-")
     return words("doc.month", year=year, month=int(month), name=words(f"month.{int(month)}"))
 

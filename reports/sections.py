@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.number_text import NO_VALUE
+from reports import charts
 from reports.layout import Block, cell, chart, note, row, section, table
 from reports.names import array_names, month_name
 from reports.words import Words
@@ -56,7 +57,9 @@ def _pue(document: Document, words: Words) -> dict[str, Any]:
     return section(
         words("head.pue"),
         [chart("daily_pue", alt)],
-        sub=words("basis.category", category=document["pue_category"]),
+        sub=words(
+            "sub.pue", category=document["pue_category"], low=charts.pue_axis_start(document)
+        ),
     )
 
 

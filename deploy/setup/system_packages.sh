@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Says which system packages are missing, as one line that can be pasted, and ends with 2 then.
-# Arguments: any of `python`, `mosquitto`, `chromium`.
+# Arguments: any of `python`, `mosquitto`, `chromium`, `poppler`.
 set -euo pipefail
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 python=${PYTHON:-python3}
@@ -26,6 +26,8 @@ for need in "$@"; do
         command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
             missing+=(chromium)
         ;;
+    # The tests look into the reports' PDF files with it.
+    poppler) command -v pdftotext >/dev/null || missing+=(poppler-utils) ;;
     *)
         echo "$0: unknown need '$need'" >&2
         exit 2
