@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.kpis import KPIS
-from core.number_text import display_unit
+from core.number_text import display_unit, format_number
 from reports.layout import Block, cell, items, note, row, section, table
 from reports.names import array_names, dated_factors, kpi_name, local_time, text_of
 from reports.sections import amount_text
@@ -46,7 +46,6 @@ def annex_sections(document: Document, json_sha256: str, words: Words) -> list[d
         _formulas(document, words),
         section(words("head.glossary"), [items([words(f"glossary.{k}") for k in _GLOSSARY])]),
     ]
-    annexes[0]["new"] = True
     return [*found, *({**annex, "annex": True} for annex in annexes)]
 
 
@@ -201,7 +200,11 @@ def _facts(document: Document, words: Words) -> dict[str, Any]:
 
 def _prints(document: Document, json_sha256: str, words: Words) -> dict[str, Any]:
     inputs = document["fingerprints"]["inputs"]
-    size = words("print.inputs_size", series=inputs["series"], intervals=inputs["intervals"])
+    size = words(
+        "print.inputs_size",
+        series=format_number(inputs["series"], 0),
+        intervals=format_number(inputs["intervals"], 0),
+    )
     lines = [
         (words("print.json"), json_sha256),
         (f"{words('print.inputs')} ({size})", inputs["sha256"]),

@@ -28,7 +28,7 @@ def daily_pue(document: Document, words: Words) -> str:
     target = _target(document, "pue")
     ticks = _pue_ticks(document)
     drawing = Drawing(WIDTH, 150.0)
-    left, right, top, bottom = 34.0, 624.0, 10.0, 130.0
+    left, right, top, bottom = 34.0, 596.0, 10.0, 130.0
     step = (right - left) / len(days)
     low, high = ticks[0], ticks[-1]
 

@@ -13,7 +13,7 @@ from reports.words import Words
 
 Document = Mapping[str, Any]
 _NONE = "–"
-_WIDTHS = ("2.7fr", "1.25fr", "0.95fr", "0.7fr", "0.95fr", "1.25fr", "1.05fr", "1.05fr", "1.8fr")
+_WIDTHS = ("3.1fr", "1.2fr", "0.95fr", "0.65fr", "0.85fr", "1.2fr", "1fr", "1fr", "1.75fr")
 _COLUMNS = len(_WIDTHS)
 
 

@@ -59,7 +59,7 @@ def items(texts: Sequence[str]) -> Block:
 
 
 def section(
-    heading: str, blocks: Sequence[Block], *, sub: str = "", boxed: bool = False, new: bool = False
+    heading: str, blocks: Sequence[Block], *, sub: str = "", boxed: bool = False
 ) -> dict[str, Any]:
-    """A section; `new` begins a page."""
-    return {"heading": heading, "sub": sub, "blocks": list(blocks), "boxed": boxed, "new": new}
+    """A section; `boxed` draws a frame around it."""
+    return {"heading": heading, "sub": sub, "blocks": list(blocks), "boxed": boxed}

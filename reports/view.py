@@ -65,7 +65,7 @@ def _numbered(sections: list[dict[str, Any]]) -> list[dict[str, Any]]:
     # Annexes carry their letters.
     number = 0
     for one in sections:
-        if not one["new"] and not one.get("annex"):
+        if not one.get("annex"):
             number += 1
             one["heading"] = f"{number}. {one['heading']}"
     return sections

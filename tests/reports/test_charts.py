@@ -13,7 +13,7 @@ from analytics.month.content import build_month
 from core.canonical import canonical_json
 from reports import charts
 from reports.names import array_names
-from reports.svg import Drawing
+from reports.svg import Drawing, text_width
 from reports.words import load_words
 from tests.reports.conftest import spoilt_month
 from tests.reports.month_data import MONTH, NOW
@@ -94,11 +94,11 @@ def test_only_black_white_grey_and_hatch_and_nothing_outside(
         width, height = float(root.get("width", 0)), float(root.get("height", 0))
         for element in root.iter(f"{SVG}text"):
             x, y = float(element.get("x", 0)), float(element.get("y", 0))
-            length = len(element.text or "") * 5.0
+            length = text_width(element.text or "")
             anchor = element.get("text-anchor")
             left = x - {"end": length, "middle": length / 2}.get(anchor or "", 0.0)
-            assert left > -6, element.text
-            assert left + length < width + 30, element.text
+            assert left > -4, element.text
+            assert left + length < width + 4, element.text
             assert 0 < y <= height, element.text
 
 
