@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.clock import SystemClock
-from core.errors import ConfigurationError, InsufficientDataError, NotFoundError, Problem
+from core.errors import ConfigurationError, Problem
 from core.periods import format_time
 from core.reports import ReportRevision
 from greendc.commands.answers import add_json, print_json, print_table, settings_of
 from greendc.settings import Settings
 from greendc.wiring import open_records, open_registry, open_report_archive, open_report_desk
 
-# The data asked for do not exist or may not be used.
-_NO_DATA = 4
 _AUTHOR = "system"
 
 
@@ -41,15 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Build, list or show."""
     settings = settings_of(arguments)
-    try:
-        if arguments.action == "build":
-            return _build(settings, arguments)
-        if arguments.action == "list":
-            return _list(settings, arguments)
-        return _show(settings, arguments)
-    except InsufficientDataError as error:
-        print(f"greendc: {error}", file=sys.stderr)
-        return _NO_DATA
+    if arguments.action == "build":
+        return _build(settings, arguments)
+    if arguments.action == "list":
+        return _list(settings, arguments)
+    return _show(settings, arguments)
 
 
 def build_month_report(
@@ -130,8 +123,6 @@ def _show(settings: Settings, arguments: argparse.Namespace) -> int:
     records = open_records(settings)
     try:
         revision = records.read_report_revision(arguments.id)
-    except NotFoundError as error:
-        raise InsufficientDataError(str(error)) from None
     finally:
         records.close()
     _answer(settings, revision, arguments)

@@ -100,9 +100,9 @@ def test_build_list_and_show(capsys: pytest.CaptureFixture[str], tmp_path: Path)
         (("build", "--site", "naver-gak-sejong", "--month", "2199-01"), 4, "has not ended"),
         (("build", "--site", "naver-gak-sejong", "--month", "2026-03"), 4, "no data"),
         (("build", "--site", "naver-gak-sejong", "--month", "2026-1"), 2, "YYYY-MM"),
-        (("build", "--site", "nowhere", "--month", MONTH), 2, "no site"),
+        (("build", "--site", "nowhere", "--month", MONTH), 4, "no site"),
         (("show", "nothing"), 4, "no report"),
-        (("list", "--site", "nowhere"), 2, "no site"),
+        (("list", "--site", "nowhere"), 4, "no site"),
     ],
 )
 def test_exit_codes(
