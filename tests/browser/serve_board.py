@@ -17,6 +17,7 @@ from dashboard import server
 from dashboard.app import create_app
 from dashboard.readiness import ReadinessReport
 from dashboard.settings import BoardSettings
+from reports.archive import ReportArchive
 from storage.embedded.store import EmbeddedStore
 from storage.records.store import Records
 from tests.browser.board_data import board_registry
@@ -41,6 +42,8 @@ def main() -> None:
         ),
         clock=SystemClock(),
         health=lambda: ReadinessReport(()),
+        report_records=records,
+        report_archive=ReportArchive(folder / "reports"),
     )
     try:
         server.run(app, "127.0.0.1", port, stop)
