@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.number_text import NO_VALUE
@@ -13,7 +13,7 @@ from reports.words import Words
 
 Document = Mapping[str, Any]
 _NONE = "–"
-_WIDTHS = ("3.1fr", "1.2fr", "0.95fr", "0.65fr", "0.85fr", "1.2fr", "1fr", "1fr", "1.75fr")
+_WIDTHS = ("2.75fr", "1.4fr", "0.95fr", "0.65fr", "0.95fr", "1.4fr", "1.05fr", "1.05fr", "1.65fr")
 _COLUMNS = len(_WIDTHS)
 
 
@@ -52,9 +52,29 @@ def kpi_section(document: Document, words: Words) -> dict[str, Any]:
     if any(figure["group"] == "accelerators" for figure in figures):
         notes.append(words("note.accelerators"))
     notes.append(words("note.annex"))
-    return section(
-        words("head.kpis"),
-        [table(heads, rows, widths, dense=True), note(" ".join(notes))],
+    blocks = [table(heads, rows, widths, dense=True)]
+    if why := _provisional_reasons(figures, words, arrays):
+        blocks.append(note(why))
+    blocks.append(note(" ".join(notes)))
+    return section(words("head.kpis"), blocks)
+
+
+def _provisional_reasons(
+    figures: Sequence[Document], words: Words, arrays: Mapping[str, str]
+) -> str:
+    """Why figures are provisional, those of one reason together; empty where none is."""
+    by_reason: dict[str, list[str]] = {}
+    for figure in figures:
+        if figure["verdict"] == "provisional":
+            name = kpi_name(figure, words, arrays)
+            by_reason.setdefault(figure["reason"], []).append(name)
+    return " ".join(
+        words(
+            "note.provisional",
+            names=", ".join(names),
+            reason=reason_words(reason, words),
+        )
+        for reason, names in by_reason.items()
     )
 
 

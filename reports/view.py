@@ -134,7 +134,10 @@ def _summary(document: Document, words: Words) -> str:
             row = rows.get((kpi, "site"))
             if row is None or row["verdict"] == "refused":
                 continue
-            text = words(name, value=row["shown"])
+            value = row["shown"]
+            if row["verdict"] == "provisional":
+                value = f"{words('verdict.provisional')} {value}"
+            text = words(name, value=value)
             target = row["target"]
             if target and target["met"] is not None:
                 met = words("verdict.met" if target["met"] else "verdict.missed")
