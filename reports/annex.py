@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.kpis import KPIS
-from core.number_text import display_unit, format_number
-from reports.layout import Block, cell, items, note, row, section, table
+from core.number_text import NO_VALUE, display_unit, format_number
+from reports.layout import Block, Cell, cell, items, note, row, section, table
 from reports.names import array_names, dated_factors, kpi_name, local_time, text_of
 from reports.sections import amount_text
 from reports.words import Words
@@ -55,33 +54,36 @@ def _forecasts(document: Document, words: Words) -> dict[str, Any]:
         return section(words("head.forecast"), [note(words("note.no_forecasts"))])
     heads = [
         cell(words("col.kpi")),
-        cell(words("col.model")),
+        cell(words("col.step")),
         cell(words("col.issued"), right=True),
-        cell(words("col.last")),
+        cell(words("col.days"), right=True),
+        cell(words("col.mae"), right=True),
+        cell(words("col.hit"), right=True),
+        cell(words("col.gain"), right=True),
+        cell(words("col.model")),
     ]
-    rows = [
-        row(
-            [
-                cell(_target_name(forecast["target"], words)),
-                cell(", ".join(forecast["models"]) or "–"),
-                cell(str(forecast["issued"]), right=True),
-                cell(f"{local_time(forecast['last'], document):%m-%d %H:%M}"),
-            ]
-        )
-        for forecast in stored
-    ]
+    rows = [row(_forecast_cells(forecast, words)) for forecast in stored]
+    widths = ["2fr", "auto", "1fr", "1fr", "1.4fr", "1.2fr", "1.4fr", "2fr"]
     return section(
         words("head.forecast"),
-        [
-            table(heads, rows, ["1fr", "1fr", "1fr", "1fr"], dense=True),
-            note(words("note.forecasts")),
-        ],
+        [table(heads, rows, widths, dense=True), note(words("note.forecasts"))],
     )
 
 
-def _target_name(target: str, words: Words) -> str:
-    kpi = KPIS.get(target)
-    return kpi.text.get(words.language) if kpi is not None else target
+def _forecast_cells(forecast: Document, words: Words) -> list[Cell]:
+    record = forecast["record"]
+    name = text_of(forecast["name"], words) if "name" in forecast else forecast["target"]
+    unit = forecast.get("shown_unit", "")
+    return [
+        cell(name),
+        cell(forecast["resolution"]),
+        cell(forecast["issued_shown"], right=True),
+        cell(str(record["days"]) if record else NO_VALUE, right=True),
+        cell(f"{record['mae_shown']} {unit}".strip() if record else NO_VALUE, right=True),
+        cell(record["coverage_80_shown"] if record else NO_VALUE, right=True),
+        cell(f"{record['skill_shown']} %" if record else NO_VALUE, right=True),
+        cell(", ".join(forecast["models"]) or "–"),
+    ]
 
 
 def _methods(document: Document, words: Words) -> dict[str, Any]:

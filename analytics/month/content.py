@@ -6,7 +6,6 @@ formulas give the same bytes anywhere and at any time. It holds no time of its m
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -29,6 +28,7 @@ from analytics.month.completeness import (
     has_any_data,
     silences,
 )
+from analytics.month.forecasts import forecast_rows
 from analytics.month.inputs import ReadInputs
 from analytics.month.kpi_rows import kpi_row, kpi_rows, text_json
 from analytics.month.tables import accelerator_table, energy_table, solar_table, water_table
@@ -46,8 +46,6 @@ from core.sites import Site
 
 SCHEMA = "greendc.month/1"
 _MONTH = re.compile(r"\A(\d{4})-(0[1-9]|1[0-2])\Z", re.ASCII)
-# Rows of this subject are the forecasts themselves; others of the kind are their scores.
-_ISSUED = "site"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ def build_month(
         "events": events,
         "silences": silences(site, question.reader),
         "targets": _targets(site, first_day),
-        "forecasts": _forecasts(store, site, period),
+        "forecasts": forecast_rows(store, site, period),
         "methods": _methods(rows),
         "factors": _factors(rows),
         "facts": [
@@ -302,40 +300,6 @@ def _targets(site: Site, day: date) -> list[dict[str, Any]]:
                 }
             )
     return found
-
-
-def _forecasts(store: TimeSeriesStore, site: Site, period: Period) -> list[dict[str, Any]]:
-    """Stored forecasts issued in the month, as they were issued: how many, by what, since when.
-
-    They are inputs: nothing is forecast again.
-    """
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in store.read_results(site.id, "forecast", period, subject=_ISSUED):
-        document = json.loads(row.document)
-        entry = found.setdefault(
-            (row.name, row.resolution),
-            {
-                "target": row.name,
-                "resolution": row.resolution,
-                "models": set(),
-                "issued": 0,
-                "first": format_time(row.start_ms),
-                "last": "",
-            },
-        )
-        entry["issued"] += 1
-        entry["last"] = format_time(row.start_ms)
-        entry["models"] |= _models(document)
-    return [{**found[key], "models": sorted(found[key]["models"])} for key in sorted(found)]
-
-
-def _models(document: Any) -> set[str]:
-    """Names of the rules or models of one issued forecast."""
-    if not isinstance(document, dict):
-        return set()
-    named = document.get("models", document.get("model", ""))
-    values = named.values() if isinstance(named, dict) else [named]
-    return {str(value) for value in values if value}
 
 
 def _methods(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

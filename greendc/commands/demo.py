@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.clock import SystemClock
+from core.errors import GreendcError
 from core.ledger import LedgerCounts
 from core.periods import Period, format_time, local_month, parse_rfc3339, to_ms
 from core.sites import SiteRegistry
@@ -247,6 +248,7 @@ def _watch_history(
 ) -> None:
     """Tell how far the history is until it is complete: published, stored, rolled up."""
     if begin.complete:
+        _on_history_complete(settings, registry, begin, stop)
         return
     started = time.monotonic()
     records = open_records(settings)
@@ -270,20 +272,40 @@ def _watch_history(
     if world.has_ended and world.published >= 1.0 and not stop.is_set():
         _mark(folder, replace(begin, complete=True))
         print(f"  history   complete after {time.monotonic() - started:.0f} s", flush=True)
-        _on_history_complete(registry, begin)
+        _on_history_complete(settings, registry, begin, stop)
 
 
-def _on_history_complete(registry: SiteRegistry, begin: _Begin) -> None:
-    """Called once in a demo's life, when its history is stored and rolled up.
+def _on_history_complete(
+    settings: Settings, registry: SiteRegistry, begin: _Begin, stop: threading.Event
+) -> None:
+    """Called at every start of a demo whose history is stored and rolled up.
 
-    What needs a whole month begins here: last month's figures exist at the sites that are named.
+    What needs a whole month begins here: last month's report of every site that has all of it,
+    where it was not built before.
     """
     for site in registry:
         last_day = begin.moment.astimezone(site.zone).date().replace(day=1) - timedelta(days=1)
         month = local_month(last_day.year, last_day.month, site.zone)
         held_from = begin.moment - timedelta(days=begin.days)
-        if site.status == "operating" and held_from <= month.start:
-            print(f"  {last_day:%Y-%m}   complete at {site.id}", flush=True)
+        if site.status == "operating" and held_from <= month.start and not stop.is_set():
+            _build_report_once(settings, site.id, f"{last_day:%Y-%m}")
+
+
+def _build_report_once(settings: Settings, site_id: str, month: str) -> None:
+    from greendc.commands.report import build_month_report
+
+    records = open_records(settings)
+    try:
+        if records.read_report_revisions(sites=[site_id], month=month):
+            return
+    finally:
+        records.close()
+    try:
+        revision = build_month_report(settings, site_id, month, author="demo")
+    except GreendcError as error:
+        print(f"  report    {site_id} {month}: {error}", flush=True)
+        return
+    print(f"  report    {revision.id} is on /reports", flush=True)
 
 
 def _stored(settings: Settings, registry: SiteRegistry, begun: datetime) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from analytics.forecasting.scores import ISSUED_SCORE, BandSums, DayScore, score_row
 from analytics.kpis import compute_kpi_rows
 from analytics.month.content import build_month, parse_month
 from core.canonical import canonical_json
@@ -208,17 +209,28 @@ def test_the_content_does_not_depend_on_when_it_is_built(ansan: Site) -> None:
     assert build(MonthData(ansan), now=later) == build(MonthData(ansan))
 
 
-def test_stored_forecasts_are_counted_as_they_were_issued(ansan: Site) -> None:
+def test_stored_forecasts_are_counted_and_scored_where_their_week_has_ended(ansan: Site) -> None:
     data = MonthData(ansan)
+    rows = []
     for hour in range(3):
         start = data.start_ms + hour * 3_600_000
         document = json.dumps({"models": {"0-1h": "persistence"}, "points": 4}).encode()
-        data.store.write_results(
-            [ResultRow(ansan.id, "forecast", "pue", "site", "hour", start, 1.2, document)]
-        )
+        rows.append(ResultRow(ansan.id, "forecast", "pue", "site", "hour", start, 1.2, document))
+    for day, missed in ((0, 2.0), (1, 4.0), (30, 900.0)):
+        sums = BandSums(10, 100.0, missed, 25.0, 10, 8, 9, {"persistence": (100.0, 6.0)})
+        start = data.start_ms + day * 86_400_000
+        score = DayScore(start, ISSUED_SCORE, 24, True, {"0-1h": sums})
+        rows.append(score_row(ansan.id, "pue", "hour", score))
+    data.store.write_results(rows)
     (found,) = build(data)["forecasts"]
     assert (found["target"], found["models"], found["issued"]) == ("pue", ["persistence"], 3)
     assert found["last"] == "2026-09-30T17:00:00.000Z"
+    # (2 + 4) / 200, while the last day's week ahead lies in the next month.
+    assert found["record"]["days"] == 2
+    assert found["record"]["mae_shown"] == "0.030"
+    assert found["record"]["coverage_80_shown"] == "80.0 %"
+    # 1 - (2 + 4) / (6 + 6)
+    assert found["record"]["skill_shown"] == "+50.0"
 
 
 def test_every_kpi_has_its_method_in_words() -> None:

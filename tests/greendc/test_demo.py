@@ -85,19 +85,32 @@ def test_a_folder_of_the_first_version_goes_on(settings: Settings, tmp_path: Pat
     assert begin.moment == parse_rfc3339(state["begun"])
 
 
-def test_only_a_month_that_is_held_is_said_to_be_complete(
-    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_reports_are_built_of_months_that_are_held_and_of_no_others(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {p.name: p.read_text(encoding="utf-8") for p in settings.sites_dir.glob("*.toml")}
-    registry = build_registry(files)
-    demo._on_history_complete(registry, demo._begin(settings, tmp_path, None))
-    said = capsys.readouterr().out
-    assert "2026-10   complete at east" in said
-    assert "2026-10   complete at west" in said
-    assert "later" not in said
+    registry, stop = build_registry(files), threading.Event()
+    built: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        demo, "_build_report_once", lambda _settings, site, month: built.append((site, month))
+    )
+    begin = demo._begin(settings, tmp_path, None)
+    demo._on_history_complete(settings, registry, begin, stop)
+    assert sorted(built) == [("east", "2026-10"), ("west", "2026-10")]
     (tmp_path / "demo.json").unlink()
-    demo._on_history_complete(registry, demo._begin(settings, tmp_path, 3.0))
-    assert capsys.readouterr().out == ""
+    short = demo._begin(settings, tmp_path, 3.0)
+    demo._on_history_complete(settings, registry, short, stop)
+    stop.set()
+    demo._on_history_complete(settings, registry, begin, stop)
+    assert len(built) == 2
+
+
+def test_a_report_that_cannot_be_built_ends_no_demo(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = settings.model_copy(update={"data_dir": tmp_path / "data"})
+    demo._build_report_once(empty, "east", "2026-10")
+    assert "report    east 2026-10: " in capsys.readouterr().out
 
 
 class Sent:
