@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.canonical import canonical_json, sha256_of
@@ -26,11 +26,13 @@ def test_known_bytes() -> None:
     )
 
 
+@settings(deadline=None)
 @given(DOCUMENTS)
 def test_it_is_json_that_says_the_same(document: Any) -> None:
     assert json.loads(canonical_json(document)) == document
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=6), SCALARS))
 def test_the_order_of_members_does_not_matter(document: dict[str, Any]) -> None:
     assert sha256_of(dict(reversed(list(document.items())))) == sha256_of(document)
