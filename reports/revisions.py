@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from analytics.carbon import Factor
+from analytics.factors import Factors
 from analytics.month.content import MonthContent, build_month
 from core.canonical import canonical_json
 from core.errors import StoreUnavailableError
@@ -56,7 +56,7 @@ def build_report(
     *,
     author: str,
     now: datetime,
-    factors: Mapping[str, Sequence[Factor]] | None = None,
+    factors: Factors | None = None,
 ) -> ReportRevision:
     """The revision of a month that has ended, made where its content is new.
 

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 from analytics import water
 from analytics.boundary import WATER_SUPPLIES, generators, grid_feeds, it_meters, pv_arrays
-from analytics.carbon import Factor
 from analytics.electricity import facility_side, it_side, pv_terms
 from analytics.energy import FlowReader
+from analytics.factors import Factors
 from analytics.figures import Question
 from analytics.kpis import FORMULAS, answer
 from analytics.month.amounts import amount_rows
@@ -86,7 +86,7 @@ def build_month(
     month: str,
     *,
     now: datetime,
-    factors: Mapping[str, Sequence[Factor]] | None = None,
+    factors: Factors | None = None,
 ) -> MonthContent:
     """The content of a month that has ended.
 
@@ -177,7 +177,7 @@ def _question(
     site: Site,
     period: Period,
     now: datetime,
-    factors: Mapping[str, Sequence[Factor]],
+    factors: Factors,
 ) -> Question:
     tiling = Tiling.of(period, site.zone, "period")
     # ReadInputs has the two reading methods that a question uses, not the whole of the ports.

@@ -13,7 +13,13 @@ from core.periods import format_time
 from core.reports import ReportRevision
 from greendc.commands.answers import add_json, print_json, print_table, settings_of
 from greendc.settings import Settings
-from greendc.wiring import open_records, open_registry, open_report_archive, open_report_desk
+from greendc.wiring import (
+    open_factors,
+    open_records,
+    open_registry,
+    open_report_archive,
+    open_report_desk,
+)
 
 _AUTHOR = "system"
 
@@ -63,7 +69,14 @@ def build_month_report(
 
     site = open_registry(settings).site(site_id)
     with open_report_desk(settings) as desk:
-        return build_report(desk, site, month, author=author, now=SystemClock().now())
+        return build_report(
+            desk,
+            site,
+            month,
+            author=author,
+            now=SystemClock().now(),
+            factors=open_factors(settings),
+        )
 
 
 def _build(settings: Settings, arguments: argparse.Namespace) -> int:
