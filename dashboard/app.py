@@ -19,6 +19,9 @@ from core.ports import AccountRecords, RollupRecords, TimeSeriesStore
 from core.sites import SiteRegistry
 from dashboard.api import api_routes
 from dashboard.callback_guard import CallbackGuard
+from dashboard.chart_api import chart_routes
+from dashboard.chart_page import ChartPages
+from dashboard.chart_reader import ChartReader
 from dashboard.charts import mount_charts, render_with_charts
 from dashboard.gate import Gate, content_security_policy, is_for_machines
 from dashboard.health import health_routes
@@ -73,6 +76,7 @@ def create_app(
     sessions = Sessions(records, settings, clock)
     hub = LiveHub(store, settings, clock)
     days = SiteDays(store, rollup_records, settings, clock, compute_kpis)
+    reader = ChartReader(store, rollup_records, days, clock)
     feed = LiveFeed(
         registry=registry,
         hub=hub,
@@ -83,15 +87,25 @@ def create_app(
         clock=clock,
     )
     shell = Shell(registry=registry, pages=pages, static=static, clock=clock)
-    site_pages = SitePages(
+    charted = ChartPages(
         registry=registry,
         pages=pages,
         shell=shell,
         static=static,
         hub=hub,
         days=days,
+        reader=reader,
         clock=clock,
         render_charts=lambda request, render: render_with_charts(dash, request, render),
+    )
+    site_pages = SitePages(
+        registry=registry,
+        pages=pages,
+        shell=shell,
+        hub=hub,
+        days=days,
+        charted=charted,
+        clock=clock,
     )
     app.state.live_hub = hub
     # Ours come first: what Dash adds behind them never answers for a page.
@@ -101,8 +115,9 @@ def create_app(
     app.include_router(feed.board_routes())
     app.include_router(feed.api_routes())
     app.include_router(api_routes(registry, days))
+    app.include_router(chart_routes(registry, reader))
     _add_static(app, static)
-    dash = mount_charts(app, registry, days)
+    dash = mount_charts(app, registry, reader)
     _add_not_found(app, shell)
     app.add_middleware(CallbackGuard, outputs=dash.callback_map)
     app.add_middleware(GZipMiddleware, minimum_size=_SMALLEST_PACKED, compresslevel=6)

@@ -25,5 +25,8 @@ class MenuEntry:
 
 
 EVERYWHERE = (MenuEntry("sites", "/", "nav.sites", "know"),)
-OF_A_SITE = (MenuEntry("overview", "/s/{site}", "nav.overview", "live"),)
+OF_A_SITE = (
+    MenuEntry("overview", "/s/{site}", "nav.overview", "live"),
+    MenuEntry("energy", "/s/{site}/energy", "nav.energy", "live"),
+)
 DOCUMENTS: tuple[MenuEntry, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ from dashboard import formats
 from dashboard.card_builder import VERDICT_WORDS
 from dashboard.card_words import CardWords
 from dashboard.cards import site_view
+from dashboard.chart_page import ChartPages, PageAsk
 from dashboard.evidence import card_evidence
 from dashboard.live_hub import LiveHub, LiveState
 from dashboard.live_values import ValueState
@@ -31,7 +31,6 @@ from dashboard.permissions import (
 )
 from dashboard.problems import problem_response
 from dashboard.shell import Shell
-from dashboard.static_files import StaticFiles
 from dashboard.today import SiteDay, SiteDays
 from dashboard.visitors import current_visitor
 from dashboard.words import load_words
@@ -42,9 +41,15 @@ _STATE_WORDS = {
     ValueState.STALE: "state.stale",
     ValueState.NO_DATA: "state.no_data",
 }
-_DASH_PIECES = ("app_entry", "dash_config", "dash_scripts", "dash_renderer")
 # Worst first: silent, late, without data, normal, planned.
 _ORDER = ("stale", "late", "no_data", "normal", "planned", "hidden")
+
+
+def overview_values(ask: PageAsk) -> dict[str, Any]:
+    """The cards of the overview."""
+    live = ask.live.snapshot
+    view = site_view(ask.site, live, ask.chart.day, ask.words) if live is not None else None
+    return {"view": view}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +76,25 @@ class SitePages:
         registry: SiteRegistry,
         pages: Pages,
         shell: Shell,
-        static: StaticFiles,
         hub: LiveHub,
         days: SiteDays,
+        charted: ChartPages,
         clock: Clock,
-        render_charts: Callable[[Request, Callable[[dict[str, str]], str]], str],
     ) -> None:
-        """Take the parts.
-
-        Args:
-            render_charts: Gives Dash's scripts and entry to a renderer of the page.
-        """
         self._registry = registry
         self._pages = pages
         self._shell = shell
-        self._static = static
         self._hub = hub
         self._days = days
+        self._charted = charted
         self._clock = clock
-        self._render_charts = render_charts
 
     def routes(self) -> APIRouter:
         """`/`, `/s/{site}` and the evidence of a card."""
         router = APIRouter(include_in_schema=False)
         router.get("/")(self.sites)
         router.get("/s/{site_id}")(self.overview)
+        router.get("/s/{site_id}/energy")(self.energy)
         router.get("/_board/evidence")(self.evidence)
         router.get("/_board/here")(self.here)
         return router
@@ -124,45 +123,13 @@ class SitePages:
 
     async def overview(self, request: Request, site_id: str) -> Response:
         """A site's page: the newest values stand in it before any script has run."""
-        visitor = current_visitor()
-        choices = read_choices(request, visitor)
-        try:
-            site = authorize(visitor.account, "live", site_id, self._registry)
-        except NoSuchSiteError:
-            return self._shell.message(request, 404)
-        except ForbiddenError:
-            return self._shell.message(request, 403)
-        state = await self._hub.latest(site)
-        day = await self._days.get(site)
-        words = load_words()[choices.language]
-        now = self._clock.now()
-        view = site_view(site, state.snapshot, day, words) if state.snapshot else None
-        role = words("overview.category", category=site.pue_category)
-        place = site.place.get(choices.language) if site.place else site.operator
-        local = now.astimezone(site.zone)
-        values: dict[str, Any] = {
-            "view": view,
-            "is_faulty": state.is_faulty or self._days.is_faulty(site),
-            "place": f"{place} · {role}",
-            "clock": {
-                "day": formats.format_day(now, site.zone, words),
-                "time": f"{local:%H:%M:%S}",
-                "zone": formats.zone_name(now, site.zone),
-            },
-            "has_chart": view is not None and view.facility is not None and view.it is not None,
-            "has_plotly": "plotly/plotly-cartesian.min.js" in self._static,
-        }
+        return await self._charted.answer(
+            request, site_id, "overview", "site.html", overview_values
+        )
 
-        def render(dash: dict[str, str]) -> str:
-            return self._shell.render(
-                request, "site.html", choices, site, here="overview", **{**values, **dash}
-            )
-
-        if values["has_chart"]:
-            html = self._render_charts(request, render)
-        else:
-            html = render(dict.fromkeys(_DASH_PIECES, ""))
-        return self._pages.as_page(html, choices)
+    async def energy(self, request: Request, site_id: str) -> Response:
+        """A site's energy: where it goes, and how that differs from the weeks before."""
+        return await self._charted.answer(request, site_id, "energy", "energy.html")
 
     async def evidence(self, request: Request) -> Response:
         """The evidence of one card as a piece of HTML for the page's dialog."""

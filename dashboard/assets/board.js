@@ -18,6 +18,13 @@ let isOver = false;
 
 const now = () => Date.now() + offsetMs;
 
+// Says something to the charts, once Dash has put them onto the page.
+function tellDash(store, data) {
+  if (window.dash_clientside?.set_props && document.querySelector('.charts .chartcard')) {
+    window.dash_clientside.set_props(store, { data });
+  }
+}
+
 // ------------------------------------------------------------------ brightness
 
 function isDark() {
@@ -27,9 +34,7 @@ function isDark() {
 
 function tellTheme() {
   const theme = isDark() ? 'dark' : 'light';
-  if (window.dash_clientside?.set_props && document.getElementById('power-card')) {
-    window.dash_clientside.set_props('page-theme', { data: theme });
-  }
+  tellDash('page-theme', theme);
 }
 
 function chooseTheme(theme) {
@@ -182,9 +187,7 @@ function hear(message) {
     isOver = false;
     setConnection(type === 'fault' ? 'fault' : 'live');
     document.getElementById('fault')?.toggleAttribute('hidden', type !== 'fault');
-    if (wasLost && window.dash_clientside?.set_props && document.getElementById('power-card')) {
-      window.dash_clientside.set_props('page-back', { data: heardAt });
-    }
+    if (wasLost) tellDash('page-back', heardAt);
   }
   beat();
 }
@@ -239,6 +242,67 @@ function tellHand() {
 }
 for (const type of ['pointerdown', 'pointermove', 'keydown', 'scroll']) {
   addEventListener(type, tellHand, { passive: true });
+}
+
+// ------------------------------------------------------------------ the window that a page shows
+
+// Another window without another page: its address, the pieces that name it, and the charts.
+async function openWindow(address, isNew) {
+  const here = new URL(address, location.href);
+  if (isNew) history.pushState(null, '', here);
+  try {
+    const answer = await fetch(here, { cache: 'no-store' });
+    if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
+    const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const focused = document.activeElement?.dataset?.range;
+    for (const piece of document.querySelectorAll('[data-swap]')) {
+      const other = fresh.getElementById(piece.id);
+      if (other) piece.innerHTML = other.innerHTML;
+    }
+    if (focused) document.querySelector(`#history [data-range="${focused}"]`)?.focus();
+  } catch {
+    location.assign(here);
+    return;
+  }
+  tellDash('page', window.dash_clientside.board.readPage());
+}
+
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('a[data-range]');
+  if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+  if (!document.querySelector('.charts .chartcard')) return;
+  event.preventDefault();
+  openWindow(link.getAttribute('href'), true);
+});
+addEventListener('popstate', () => {
+  if (document.querySelector('.charts .chartcard')) openWindow(location.href, false);
+});
+document.addEventListener('keydown', (event) => {
+  if (event.metaKey || event.ctrlKey || event.altKey) return;
+  if (event.target.closest?.('input, textarea, select, dialog')) return;
+  const wanted = { '[': 'previous', ']': 'next' }[event.key];
+  if (wanted) document.querySelector(`#history [data-range="${wanted}"]`)?.click();
+});
+
+// Sharing: the address with the window in absolute times and the language, to the clipboard.
+document.addEventListener('click', async (event) => {
+  const link = event.target.closest('a[data-share]');
+  if (!link) return;
+  event.preventDefault();
+  const shared = new URL(link.getAttribute('href'), location.href);
+  shared.searchParams.set('lang', root.lang);
+  history.replaceState(null, '', shared);
+  try {
+    await navigator.clipboard.writeText(shared.href);
+    say(words['share.done']);
+  } catch {
+    say(shared.href);
+  }
+});
+
+function say(text) {
+  const said = document.getElementById('said');
+  if (said) said.textContent = text;
 }
 
 // ------------------------------------------------------------------ evidence

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from core.periods import INTERVAL_MS, from_ms
 from dashboard.figures.palette import LIGHT
+from dashboard.formats import format_number
 
 FONT = (
     '"Pretendard Variable", Pretendard, "Noto Sans KR", "Noto Sans CJK KR", '
@@ -26,6 +27,8 @@ FONT = (
 TEXT_PX = 12
 MARGIN = {"l": 52, "r": 104, "t": 22, "b": 28}
 NARROW_MARGIN = {"l": 48, "r": 62, "t": 22, "b": 28}
+# A small multiple: no labels at its lines' ends.
+SMALL_MARGIN = {"l": 44, "r": 10, "t": 8, "b": 24}
 LABEL_GAP_PX = 15
 # Below this share of the values themselves a difference is the arithmetic's, not the plant's.
 _LEAST_SPAN = 1e-6
@@ -127,15 +130,16 @@ def line_trace(
     colour: str = "data",
     width: float = 1.75,
     dash: str = "solid",
+    step_ms: int = INTERVAL_MS,
 ) -> dict[str, Any]:
-    """A measured line; None breaks it."""
+    """A measured line; None breaks it. A value stands in the middle of its step."""
     return {
         "type": "scatter",
         "mode": "lines",
         "name": name,
         "x": list(x),
         "y": list(y),
-        "xperiod": INTERVAL_MS,
+        "xperiod": step_ms,
         "xperiodalignment": "middle",
         "connectgaps": False,
         "line": {"color": LIGHT[colour], "width": width, "dash": dash},
@@ -146,7 +150,13 @@ def line_trace(
 
 
 def point_trace(
-    name: str, x: Sequence[str], y: Sequence[float], *, hollow: bool, colour: str = "data"
+    name: str,
+    x: Sequence[str],
+    y: Sequence[float],
+    *,
+    hollow: bool,
+    colour: str = "data",
+    step_ms: int = INTERVAL_MS,
 ) -> dict[str, Any]:
     """Points that a line alone would not show: solitary ones, and hollow the doubtful ones."""
     fill = LIGHT["surface"] if hollow else LIGHT[colour]
@@ -156,7 +166,7 @@ def point_trace(
         "name": name,
         "x": list(x),
         "y": list(y),
-        "xperiod": INTERVAL_MS,
+        "xperiod": step_ms,
         "xperiodalignment": "middle",
         "marker": {"size": 5, "color": fill, "line": {"width": 1.2, "color": LIGHT[colour]}},
         "hoverinfo": "skip",
@@ -197,11 +207,13 @@ def end_label_shifts(
     px = [(value - axis.low) / (axis.high - axis.low) * plot_px for value in values]
     order = sorted(range(len(px)), key=lambda index: px[index])
     placed = list(px)
-    for below, above in itertools.pairwise(order):
-        lack = gap_px - (placed[above] - placed[below])
-        if lack > 0:
-            placed[below] -= lack / 2.0
-            placed[above] += lack / 2.0
+    # Pushing one pair apart may push it into the next: as often as there are labels.
+    for _ in order:
+        for below, above in itertools.pairwise(order):
+            lack = gap_px - (placed[above] - placed[below])
+            if lack > 0:
+                placed[below] -= lack / 2.0
+                placed[above] += lack / 2.0
     return [after - before for after, before in zip(placed, px, strict=True)]
 
 
@@ -253,6 +265,29 @@ def vertical_line(x: str, *, colour: str = "ink-2", width: float = 1.0) -> dict[
     }
 
 
+def target_line(value: float) -> dict[str, Any]:
+    """A target: a horizontal line of long dashes over the whole plot."""
+    return {
+        "type": "line",
+        "xref": "paper",
+        "yref": "y",
+        "x0": 0.0,
+        "x1": 1.0,
+        "y0": value,
+        "y1": value,
+        "line": {"color": LIGHT["ink-2"], "width": 1.0, "dash": "10px,3px"},
+        "layer": "below",
+    }
+
+
+def tick_texts(axis: Axis) -> list[str]:
+    """The axis's numbers with as many decimals as its steps need, a comma between thousands."""
+    decimals = next(
+        (n for n in range(6) if all(abs(round(t, n) - t) < 1e-9 for t in axis.ticks)), 6
+    )
+    return [format_number(tick, decimals) for tick in axis.ticks]
+
+
 def frame(
     traces: Sequence[dict[str, Any]],
     *,
@@ -263,6 +298,7 @@ def frame(
     height: int,
     annotations: Sequence[dict[str, Any]] = (),
     shapes: Sequence[dict[str, Any]] = (),
+    margin: Mapping[str, int] = MARGIN,
 ) -> dict[str, Any]:
     """A whole figure: the traces in the frame that every chart shares."""
     boundaries = [vertical_line(local_iso(day, zone), colour="line") for day in time.days]
@@ -271,7 +307,7 @@ def frame(
         "layout": {
             "height": height,
             "autosize": True,
-            "margin": dict(MARGIN),
+            "margin": dict(margin),
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "font": {"family": FONT, "size": TEXT_PX, "color": LIGHT["ink-3"]},
