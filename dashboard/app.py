@@ -22,6 +22,7 @@ from dashboard.callback_guard import CallbackGuard
 from dashboard.chart_api import chart_routes
 from dashboard.chart_page import ChartPages
 from dashboard.chart_reader import ChartReader
+from dashboard.chart_spec import ReadForecast
 from dashboard.charts import mount_charts, render_with_charts
 from dashboard.gate import Gate, content_security_policy, is_for_machines
 from dashboard.health import health_routes
@@ -36,7 +37,7 @@ from dashboard.settings import BoardSettings
 from dashboard.shell import Shell
 from dashboard.site_pages import SitePages
 from dashboard.static_files import StaticFiles
-from dashboard.today import ComputeKpis, SiteDays
+from dashboard.today import ComputeKpis, ReadSystems, SiteDays
 
 _LOG = logging.getLogger(__name__)
 _SMALLEST_PACKED = 1024
@@ -52,17 +53,29 @@ def create_app(
     clock: Clock,
     health: Callable[[], ReadinessReport],
     compute_kpis: ComputeKpis | None = None,
+    read_systems: ReadSystems | None = None,
+    read_forecast: ReadForecast | None = None,
 ) -> FastAPI:
     """The board as one ASGI application; `app.state.live_hub.close()` ends its open feeds.
 
     Args:
         compute_kpis: Computes KPI rows; by default `analytics.kpis.compute_kpi_rows`.
+        read_systems: Reads energies by system; by default `analytics.systems.read_systems`.
+        read_forecast: Reads the newest forecast; by default that of `analytics.forecasting`.
         health: What `/readyz` answers; called off the event loop.
     """
     if compute_kpis is None:
         from analytics.kpis import compute_kpi_rows
 
         compute_kpis = compute_kpi_rows
+    if read_systems is None:
+        from analytics import systems
+
+        read_systems = systems.read_systems
+    if read_forecast is None:
+        from analytics.forecasting import reading
+
+        read_forecast = reading.read_forecast
     app = FastAPI(
         title="greendc",
         version="1",
@@ -75,8 +88,8 @@ def create_app(
     pages = Pages(static, settings)
     sessions = Sessions(records, settings, clock)
     hub = LiveHub(store, settings, clock)
-    days = SiteDays(store, rollup_records, settings, clock, compute_kpis)
-    reader = ChartReader(store, rollup_records, days, clock)
+    days = SiteDays(store, rollup_records, settings, clock, compute_kpis, read_systems)
+    reader = ChartReader(store, rollup_records, days, clock, read_forecast, read_systems)
     feed = LiveFeed(
         registry=registry,
         hub=hub,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from core.clock import Clock
 from core.ports import RollupRecords, TimeSeriesStore
 from core.sites import Site
 from dashboard.chart_pages import PAGES, page_of
-from dashboard.chart_spec import Chart, ChartAsk, ChartSpec
+from dashboard.chart_spec import Chart, ChartAsk, ChartSpec, ReadForecast
 from dashboard.held_reads import HeldReads
 from dashboard.history import HistoryQuestion, parse_history
-from dashboard.today import SiteDays
+from dashboard.today import ReadSystems, SiteDays
 from dashboard.words import Words
 
 
@@ -35,12 +35,20 @@ class ChartReader:
     """Reads charts for callbacks and files alike."""
 
     def __init__(
-        self, store: TimeSeriesStore, records: RollupRecords, days: SiteDays, clock: Clock
+        self,
+        store: TimeSeriesStore,
+        records: RollupRecords,
+        days: SiteDays,
+        clock: Clock,
+        read_forecast: ReadForecast,
+        read_systems: ReadSystems,
     ) -> None:
         self._store = store
         self._records = records
         self._days = days
         self._clock = clock
+        self._read_forecast = read_forecast
+        self._read_systems = read_systems
         self.held = HeldReads()
 
     def history(self, page: str, site: Site, query: Mapping[str, str]) -> HistoryQuestion:
@@ -54,7 +62,17 @@ class ChartReader:
     async def ask(self, site: Site, history: HistoryQuestion, words: Words) -> ChartAsk:
         """What a builder needs, with today's held figures."""
         day = await self._days.get(site)
-        return ChartAsk(site, history, words, self._store, self._records, day, self.held)
+        return ChartAsk(
+            site,
+            history,
+            words,
+            self._store,
+            self._records,
+            day,
+            self.held,
+            self._read_forecast,
+            self._read_systems,
+        )
 
     async def read(
         self, spec: ChartSpec, site: Site, query: Mapping[str, str], words: Words
@@ -68,5 +86,5 @@ class ChartReader:
         now = self._clock.now()
         history = self.history(page_of(spec.id), site, query)
         ask = await self.ask(site, history, words)
-        chart = await asyncio.to_thread(spec.build, ask)
+        chart = await asyncio.to_thread(spec.build, replace(ask, height=spec.height))
         return Asked(history, now, self._days.is_faulty(site)), chart

@@ -11,14 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.forecasts import Forecast
 from core.ports import RollupRecords, TimeSeriesStore
 from core.sites import Site
 from dashboard.held_reads import HeldReads
 from dashboard.history import HistoryQuestion, RangeName
 from dashboard.permissions import Action
-from dashboard.today import SiteDay
+from dashboard.today import ReadSystems, SiteDay
 from dashboard.words import Words
 
+# As `analytics.forecasting.reading.read_forecast`.
+ReadForecast = Callable[..., Forecast | None]
 # Cells of a CSV as they are: text, full-precision number, or nothing.
 CsvCell = str | float | None
 
@@ -54,6 +57,14 @@ class Chart:
     facts_notes: tuple[str, ...] = ()
 
 
+def _no_forecast(*_question: object) -> None:
+    return None
+
+
+def _no_systems(*_question: object) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ChartAsk:
     """What a chart is asked, and where it may read.
@@ -61,6 +72,8 @@ class ChartAsk:
     Attributes:
         day: Figures of today and the last 24 hours, held; None while the store has never answered.
         held: Reads that several charts or listeners share for a while.
+        read_forecast, read_systems: Of analytics.
+        height: Of the picture, in pixels, as the chart's declaration says.
     """
 
     site: Site
@@ -70,6 +83,9 @@ class ChartAsk:
     records: RollupRecords
     day: SiteDay | None = None
     held: HeldReads = field(default_factory=HeldReads)
+    read_forecast: ReadForecast = _no_forecast
+    read_systems: ReadSystems = _no_systems
+    height: int = 240
 
 
 def always(_site: Site) -> bool:

@@ -21,9 +21,9 @@ def has_both_sides(site: Site) -> bool:
 
 def power_chart(ask: ChartAsk) -> Chart:
     """Facility and IT power as means of the step."""
-    return kpi_lines_chart(ask, (_FACILITY, _IT), unit="kW", decimals=0, height=POWER_HEIGHT)
+    return kpi_lines_chart(ask, (_FACILITY, _IT), unit="kW", decimals=0)
 
 
 def pue_chart(ask: ChartAsk) -> Chart:
     """PUE of each step with its target."""
-    return kpi_lines_chart(ask, (_PUE,), unit="", decimals=3, height=PUE_HEIGHT, target_kpi="pue")
+    return kpi_lines_chart(ask, (_PUE,), unit="", decimals=3, target_kpi="pue")

@@ -69,7 +69,6 @@ def kpi_lines_chart(
     *,
     unit: str,
     decimals: int,
-    height: int,
     target_kpi: str = "",
     small: bool = False,
     subject: str = "site",
@@ -86,9 +85,7 @@ def kpi_lines_chart(
     if history.compares:
         before = read_kpi_series(ask, kpis, history.before, history.resolution, subject=subject)
         drawn += [_compared(line, before, history, ask.words) for line in lines]
-    return lines_chart(
-        ask, drawn, unit=unit, decimals=decimals, height=height, target_kpi=target_kpi, small=small
-    )
+    return lines_chart(ask, drawn, unit=unit, decimals=decimals, target_kpi=target_kpi, small=small)
 
 
 def lines_chart(
@@ -97,7 +94,6 @@ def lines_chart(
     *,
     unit: str,
     decimals: int,
-    height: int,
     target_kpi: str = "",
     small: bool = False,
 ) -> Chart:
@@ -109,7 +105,7 @@ def lines_chart(
         settled_ms=history.settled_ms,
         now_ms=history.now_ms,
         zone=ask.site.zone,
-        height=height,
+        height=ask.height,
         unit=unit,
         decimals=decimals,
         data=ask.site.data,

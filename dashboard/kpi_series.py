@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.periods import Period, Resolution, calendar_periods, to_ms
+from core.periods import Period, Resolution, calendar_periods, from_ms, local_day, to_ms
 from core.ports import ResultRow
 from core.quality import Verdict
 from core.sites import Site
 from dashboard.chart_spec import ChartAsk
 from dashboard.figures.lines import Series
-from dashboard.history import STEP_MS
+from dashboard.history import STEP_MS, HistoryQuestion
 from dashboard.power_day import PowerPoint
 
 _VERDICT = re.compile(rb'"verdict":"(\w+)"')
@@ -37,6 +37,21 @@ class Figure:
 
 
 REFUSED = Figure(None, Verdict.REFUSED)
+
+
+def held_parts(history: HistoryQuestion, period: Period) -> list[tuple[Period, float]]:
+    """A stretch cut at today's local midnight, with how long what is read of each may be held.
+
+    What is past changes by late readings only, and is most of a month.
+    """
+    today = local_day(from_ms(history.now_ms).astimezone(history.zone).date(), history.zone)
+    cut = min(max(period.start_ms, today.start_ms), period.end_ms)
+    parts = []
+    if cut > period.start_ms:
+        parts.append((Period.of_ms(period.start_ms, cut), _PAST_S))
+    if cut < period.end_ms:
+        parts.append((Period.of_ms(cut, period.end_ms), _RUNNING_S))
+    return parts
 
 
 def grid_of(site: Site, period: Period, resolution: Resolution) -> tuple[int, ...]:
@@ -64,15 +79,17 @@ def read_kpi_series(
         StoreError: The store does not answer.
     """
     site = ask.site
-    running = period.end_ms > ask.history.now_ms - 86_400_000
-    key = ("kpi", site.id, tuple(kpis), period.start_ms, period.end_ms, resolution, subject)
-    rows = ask.held.get(
-        key,
-        _RUNNING_S if running else _PAST_S,
-        lambda: ask.store.read_results(
-            site.id, "kpi", period, names=list(kpis), resolution=resolution, subject=subject
-        ),
-    )
+    rows = [
+        row
+        for part, seconds in held_parts(ask.history, period)
+        for row in ask.held.get(
+            ("kpi", site.id, tuple(kpis), part, resolution, subject),
+            seconds,
+            lambda part=part: ask.store.read_results(  # type: ignore[misc]
+                site.id, "kpi", part, names=list(kpis), resolution=resolution, subject=subject
+            ),
+        )
+    ]
     starts = grid_of(site, period, resolution)
     found: dict[str, dict[int, Figure]] = {kpi: {} for kpi in kpis}
     for row in rows:

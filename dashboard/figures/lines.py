@@ -229,7 +229,7 @@ def axis_words(axis: f.Axis, unit: str, words: Words) -> str:
     """Where the vertical axis starts, in words; empty at zero."""
     if axis.starts_at_zero:
         return ""
-    return words("chart.axis_from", value=f.tick_texts(axis)[0], unit=unit).strip()
+    return words("chart.axis_from", value=f"{f.tick_texts(axis)[0]} {unit}".strip())
 
 
 def joined(*parts: str) -> str:
@@ -392,12 +392,12 @@ def window_axis(
     tight = small or narrow
     days = (window.end_ms - window.start_ms) / DAY_MS
     if days <= 3.3:
-        step = next(step for most, step in ((1.6, 3), (3.3, 6)) if days <= most)
+        step = next(step for most, step in ((1.6, 3), (3.3, 12)) if days <= most)
         return f.time_axis(
             window.start_ms,
             window.end_ms,
             zone,
-            step_h=step * 2 if tight else step,
+            step_h=min(step * 2, 24) if tight else step,
             hour_text=words("chart.hour"),
             day_text=day_text if not (tight and days > 1.6) else lambda day: f"{day:%m-%d}",
         )
