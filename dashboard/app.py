@@ -89,7 +89,9 @@ def create_app(
     sessions = Sessions(records, settings, clock)
     hub = LiveHub(store, settings, clock)
     days = SiteDays(store, rollup_records, settings, clock, compute_kpis, read_systems)
-    reader = ChartReader(store, rollup_records, days, clock, read_forecast, read_systems)
+    reader = ChartReader(
+        store, rollup_records, days, clock, read_forecast, read_systems, compute_kpis
+    )
     feed = LiveFeed(
         registry=registry,
         hub=hub,

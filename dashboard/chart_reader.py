@@ -14,7 +14,7 @@ from dashboard.chart_pages import PAGES, page_of
 from dashboard.chart_spec import Chart, ChartAsk, ChartSpec, ReadForecast
 from dashboard.held_reads import HeldReads
 from dashboard.history import HistoryQuestion, parse_history
-from dashboard.today import ReadSystems, SiteDays
+from dashboard.today import ComputeKpis, ReadSystems, SiteDays
 from dashboard.words import Words
 
 
@@ -42,6 +42,7 @@ class ChartReader:
         clock: Clock,
         read_forecast: ReadForecast,
         read_systems: ReadSystems,
+        compute_kpis: ComputeKpis,
     ) -> None:
         self._store = store
         self._records = records
@@ -49,6 +50,7 @@ class ChartReader:
         self._clock = clock
         self._read_forecast = read_forecast
         self._read_systems = read_systems
+        self._compute_kpis = compute_kpis
         self.held = HeldReads()
 
     def history(self, page: str, site: Site, query: Mapping[str, str]) -> HistoryQuestion:
@@ -72,6 +74,7 @@ class ChartReader:
             self.held,
             self._read_forecast,
             self._read_systems,
+            self._compute_kpis,
         )
 
     async def read(

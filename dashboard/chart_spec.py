@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.forecasts import Forecast
+from core.kpis import KpiValue
 from core.ports import RollupRecords, TimeSeriesStore
 from core.sites import Site
 from dashboard.held_reads import HeldReads
 from dashboard.history import HistoryQuestion, RangeName
 from dashboard.permissions import Action
-from dashboard.today import ReadSystems, SiteDay
+from dashboard.today import ComputeKpis, ReadSystems, SiteDay
 from dashboard.words import Words
 
 # As `analytics.forecasting.reading.read_forecast`.
@@ -65,6 +66,10 @@ def _no_systems(*_question: object) -> None:
     return None
 
 
+def _no_figures(*_question: object, **_members: object) -> list[KpiValue]:
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class ChartAsk:
     """What a chart is asked, and where it may read.
@@ -72,7 +77,7 @@ class ChartAsk:
     Attributes:
         day: Figures of today and the last 24 hours, held; None while the store has never answered.
         held: Reads that several charts or listeners share for a while.
-        read_forecast, read_systems: Of analytics.
+        read_forecast, read_systems, compute_kpis: Of analytics.
         height: Of the picture, in pixels, as the chart's declaration says.
     """
 
@@ -85,6 +90,7 @@ class ChartAsk:
     held: HeldReads = field(default_factory=HeldReads)
     read_forecast: ReadForecast = _no_forecast
     read_systems: ReadSystems = _no_systems
+    compute_kpis: ComputeKpis = _no_figures
     height: int = 240
 
 

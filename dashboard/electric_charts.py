@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from analytics.boundary import generators, grid_feeds, it_meters
 from core.sites import Site
 from dashboard.chart_spec import Chart, ChartAsk
@@ -27,3 +29,13 @@ def power_chart(ask: ChartAsk) -> Chart:
 def pue_chart(ask: ChartAsk) -> Chart:
     """PUE of each step with its target."""
     return kpi_lines_chart(ask, (_PUE,), unit="", decimals=3, target_kpi="pue")
+
+
+def facility_chart(ask: ChartAsk) -> Chart:
+    """Facility power as means of the step."""
+    return kpi_lines_chart(ask, (_FACILITY,), unit="kW", decimals=0)
+
+
+def it_chart(ask: ChartAsk) -> Chart:
+    """IT power as means of the step."""
+    return kpi_lines_chart(ask, (replace(_IT, style="measured"),), unit="kW", decimals=0)

@@ -70,6 +70,11 @@ class HistoryQuestion:
     as_table: bool = False
 
     @property
+    def now(self) -> datetime:
+        """The present, aware UTC."""
+        return from_ms(self.now_ms)
+
+    @property
     def days(self) -> int:
         """Length in days, rounded up."""
         return max(1, -(-(self.period.end_ms - self.period.start_ms - 2 * HOUR_MS) // DAY_MS))

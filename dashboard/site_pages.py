@@ -18,6 +18,7 @@ from dashboard.card_builder import VERDICT_WORDS
 from dashboard.card_words import CardWords
 from dashboard.cards import site_view
 from dashboard.chart_page import ChartPages, PageAsk
+from dashboard.energy_tiles import energy_values
 from dashboard.evidence import card_evidence
 from dashboard.live_hub import LiveHub, LiveState
 from dashboard.live_values import ValueState
@@ -129,7 +130,7 @@ class SitePages:
 
     async def energy(self, request: Request, site_id: str) -> Response:
         """A site's energy: where it goes, and how that differs from the weeks before."""
-        return await self._charted.answer(request, site_id, "energy", "energy.html")
+        return await self._charted.answer(request, site_id, "energy", "energy.html", energy_values)
 
     async def evidence(self, request: Request) -> Response:
         """The evidence of one card as a piece of HTML for the page's dialog."""

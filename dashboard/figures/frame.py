@@ -305,23 +305,9 @@ def frame(
     return {
         "data": list(traces),
         "layout": {
-            "height": height,
-            "autosize": True,
-            "margin": dict(margin),
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": FONT, "size": TEXT_PX, "color": LIGHT["ink-3"]},
-            "showlegend": False,
-            # One box for all lines; its title, a date in the library's words, is left blank.
+            **base_layout(height, margin),
+            # One box for all lines; its title is the moment in our own form.
             "hovermode": "x unified",
-            "hoverlabel": {
-                "bgcolor": LIGHT["surface"],
-                "bordercolor": LIGHT["line-2"],
-                "font": {"family": FONT, "size": TEXT_PX, "color": LIGHT["ink"]},
-                "align": "left",
-            },
-            "dragmode": False,
-            "uirevision": "keep",
             "xaxis": {
                 "type": "date",
                 "range": [local_iso(time.start_ms, zone), local_iso(time.end_ms, zone)],
@@ -342,21 +328,62 @@ def frame(
                 "spikedash": "solid",
                 "spikecolor": LIGHT["line-2"],
             },
-            "yaxis": {
-                "range": [axis.low, axis.high],
-                "fixedrange": True,
-                "showgrid": True,
-                "gridcolor": LIGHT["line"],
-                "gridwidth": 1,
-                "zeroline": False,
-                "tickmode": "array",
-                "tickvals": list(axis.ticks),
-                "ticktext": list(tick_texts),
-                "ticks": "",
-            },
+            "yaxis": value_axis(axis, tick_texts),
             "annotations": list(annotations),
             "shapes": [*boundaries, *shapes],
         },
+    }
+
+
+def base_layout(height: int, margin: Mapping[str, int]) -> dict[str, Any]:
+    """What the layouts of all charts share: size, type, box of the hover."""
+    return {
+        "height": height,
+        "autosize": True,
+        "margin": dict(margin),
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": TEXT_PX, "color": LIGHT["ink-3"]},
+        "showlegend": False,
+        "hoverlabel": {
+            "bgcolor": LIGHT["surface"],
+            "bordercolor": LIGHT["line-2"],
+            "font": {"family": FONT, "size": TEXT_PX, "color": LIGHT["ink"]},
+            "align": "left",
+        },
+        "dragmode": False,
+        "uirevision": "keep",
+    }
+
+
+def value_axis(axis: Axis, texts: Sequence[str]) -> dict[str, Any]:
+    """The vertical axis: horizontal hairlines with our own numbers."""
+    return {
+        "range": [axis.low, axis.high],
+        "fixedrange": True,
+        "showgrid": True,
+        "gridcolor": LIGHT["line"],
+        "gridwidth": 1,
+        "zeroline": False,
+        "tickmode": "array",
+        "tickvals": list(axis.ticks),
+        "ticktext": list(texts),
+        "ticks": "",
+    }
+
+
+def centre_note(text: str) -> dict[str, Any]:
+    """Words in the middle of an empty plot."""
+    return {
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0.5,
+        "y": 0.5,
+        "text": text,
+        "showarrow": False,
+        "font": {"size": TEXT_PX, "color": LIGHT["ink-2"]},
+        "bgcolor": LIGHT["surface"],
+        "borderpad": 2,
     }
 
 
