@@ -11,7 +11,7 @@ the rest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -88,17 +88,32 @@ class SystemTotals:
 class SystemEnergies:
     """Energy of each system in each 15-minute interval; arrays are (n,), NaN where not known.
 
+    A counter gap that the whole period holds is known to sums over the period, and there its
+    intervals carry their proportional shares; as figures of their own they are not known.
+
     Attributes:
         start_ms: Starts of the intervals.
-        facility: Facility energy.
-        energy: Energy by system, of the systems that the site has.
+        facility, energy: What sums are made of: facility energy, and energy by system, of the
+            systems that the site has.
+        facility_alone, energy_alone: The same where each interval stands for itself.
     """
 
     site: Site
     start_ms: Ints
     facility: Floats
     energy: dict[str, Floats]
+    facility_alone: Floats
+    energy_alone: dict[str, Floats]
     devices: dict[str, tuple[str, ...]]
+
+    def alone(self, system: str) -> Floats:
+        """(n,) energy of one system by interval; the rest is what no other one says."""
+        if system in self.energy_alone:
+            return self.energy_alone[system]
+        if system != "rest":
+            return np.full(len(self.start_ms), np.nan)
+        named = np.sum(list(self.energy_alone.values()), axis=0)
+        return np.asarray(self.facility_alone - named, dtype=np.float64)
 
     def totals(self, start_ms: int, end_ms: int) -> SystemTotals | None:
         """What [start_ms, end_ms) was made of; None where no interval lies in it."""
@@ -152,24 +167,44 @@ def read_systems(
         ConfigurationError: The period is not on the 15-minute grid.
         StoreError: The store does not answer.
     """
-    tiling = Tiling.of_periods((period,))
-    reader = FlowReader(store, records, site, tiling)
-    question = Question(site, tiling, now, site.pue_category, reader)
-    facility, it = facility_side(question), it_side(question)
-    if not facility.terms or not it.terms:
+    reader = FlowReader(store, records, site, Tiling.of_periods((period,)))
+    whole = Question(site, reader.tiling, now, site.pue_category, reader)
+    fine_tiling = Tiling.of(period, site.zone, "15m")
+    fine = Question(site, fine_tiling, now, site.pue_category, reader.retiled(fine_tiling))
+    sides = _sides(whole)
+    if not sides["facility"].terms or not sides["it"].terms:
         return None
-    sides = {
-        "it": it,
+    energy, alone = _energies(sides, site), _energies(_sides(fine), site)
+    devices = {name: _ids(side) for name, side in sides.items() if side.terms}
+    if "ups" in devices:
+        devices["losses"] = (*devices["ups"], *devices["it"])
+    return SystemEnergies(
+        site,
+        whole.tiling.grid.starts_ms(),
+        energy.pop("facility"),
+        energy,
+        alone.pop("facility"),
+        alone,
+        devices,
+    )
+
+
+def _sides(question: Question) -> dict[str, Side]:
+    return {
+        "facility": facility_side(question),
+        "it": it_side(question),
         "cooling": _side(question, COOLING_ROLES),
         "lighting": _side(question, LIGHTING_ROLES),
+        "ups": _side(question, ("ups_input",)),
     }
-    energy = {name: _known(side, site) for name, side in sides.items() if side.terms}
-    devices = {name: _ids(side) for name, side in sides.items() if side.terms}
-    ups = _side(question, ("ups_input",))
-    if ups.terms:
-        energy["losses"] = _known(ups, site) - energy["it"]
-        devices["losses"] = (*_ids(ups), *devices["it"])
-    return SystemEnergies(site, tiling.grid.starts_ms(), _known(facility, site), energy, devices)
+
+
+def _energies(sides: Mapping[str, Side], site: Site) -> dict[str, Floats]:
+    known = {name: _known(side, site) for name, side in sides.items() if side.terms}
+    ups = known.pop("ups", None)
+    if ups is not None:
+        known["losses"] = ups - known["it"]
+    return known
 
 
 def _side(question: Question, roles: Sequence[str]) -> Side:

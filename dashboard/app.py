@@ -30,6 +30,7 @@ from dashboard.live_feed import LiveCards, LiveFeed
 from dashboard.live_hub import LiveHub
 from dashboard.login import login_routes
 from dashboard.page_context import Pages
+from dashboard.points import points_routes
 from dashboard.problems import problem_response
 from dashboard.readiness import ReadinessReport
 from dashboard.sessions import Sessions
@@ -120,6 +121,7 @@ def create_app(
         hub=hub,
         days=days,
         charted=charted,
+        reader=reader,
         clock=clock,
     )
     app.state.live_hub = hub
@@ -131,6 +133,7 @@ def create_app(
     app.include_router(feed.api_routes())
     app.include_router(api_routes(registry, days))
     app.include_router(chart_routes(registry, reader))
+    app.include_router(points_routes(registry, store, pages))
     _add_static(app, static)
     dash = mount_charts(app, registry, reader)
     _add_not_found(app, shell)

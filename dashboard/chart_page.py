@@ -135,7 +135,7 @@ class ChartPages:
             "is_faulty": live.is_faulty or self._days.is_faulty(site),
             "place": self._place(site, words, choices.language),
             "clock": page_clock(ask.now, site, words),
-            "history": history_controls(history, words),
+            "history": history_controls(history, words, request.url.path),
             "history_problem": problem,
             "charts": shells,
             "charts_layout": page_layout(page, site, words) if shells else "[]",
@@ -178,13 +178,17 @@ def page_clock(now: datetime, site: Site, words: Words) -> dict[str, str]:
     }
 
 
-def history_controls(history: HistoryQuestion, words: Words) -> dict[str, Any]:
-    """The controls of the window: ranges, window before and after, comparison, sharing."""
+def history_controls(history: HistoryQuestion, words: Words, path: str) -> dict[str, Any]:
+    """The controls of the window: ranges, window before and after, comparison, sharing.
+
+    Args:
+        path: Of the page that they are on.
+    """
     ranges = [
         {
             "name": name,
             "word": words(_RANGE_WORDS[name]),
-            "address": f"?{history.range_query(name)}",
+            "address": f"{path}?{history.range_query(name)}",
             "on": history.name == name,
         }
         for name in DAYS
@@ -192,12 +196,12 @@ def history_controls(history: HistoryQuestion, words: Words) -> dict[str, Any]:
     following = history.next_query()
     return {
         "ranges": ranges,
-        "previous": f"?{history.previous_query()}",
-        "next": f"?{following}" if following else "",
-        "compare": f"?{history.query(cmp='' if history.compares else 'week')}",
+        "previous": f"{path}?{history.previous_query()}",
+        "next": f"{path}?{following}" if following else "",
+        "compare": f"{path}?{history.query(cmp='' if history.compares else 'week')}",
         "compares": history.compares,
         "compare_word": words("range.compare", weeks=history.shift_days // 7),
-        "share": f"?{history.frozen_query()}",
+        "share": f"{path}?{history.frozen_query()}",
         "window": window_words(history),
         "is_running": history.is_running,
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
+from anyio import to_thread
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,11 +20,13 @@ from dashboard.card_builder import VERDICT_WORDS
 from dashboard.card_words import CardWords
 from dashboard.cards import site_view
 from dashboard.chart_page import ChartPages, PageAsk
-from dashboard.energy_tiles import energy_values
-from dashboard.evidence import card_evidence
+from dashboard.chart_reader import ChartReader
+from dashboard.energy_tiles import energy_values, window_kpis
+from dashboard.evidence import card_evidence, window_evidence
+from dashboard.history import HistoryError
 from dashboard.live_hub import LiveHub, LiveState
 from dashboard.live_values import ValueState
-from dashboard.page_context import Pages, read_choices
+from dashboard.page_context import Choices, Pages, read_choices
 from dashboard.permissions import (
     ForbiddenError,
     NoSuchSiteError,
@@ -42,6 +46,7 @@ _STATE_WORDS = {
     ValueState.STALE: "state.stale",
     ValueState.NO_DATA: "state.no_data",
 }
+_WINDOW_PREFIX = "window-"
 # Worst first: silent, late, without data, normal, planned.
 _ORDER = ("stale", "late", "no_data", "normal", "planned", "hidden")
 
@@ -80,6 +85,7 @@ class SitePages:
         hub: LiveHub,
         days: SiteDays,
         charted: ChartPages,
+        reader: ChartReader,
         clock: Clock,
     ) -> None:
         self._registry = registry
@@ -88,6 +94,7 @@ class SitePages:
         self._hub = hub
         self._days = days
         self._charted = charted
+        self._reader = reader
         self._clock = clock
 
     def routes(self) -> APIRouter:
@@ -146,11 +153,31 @@ class SitePages:
         state = await self._hub.latest(site)
         day = await self._days.get(site)
         words = load_words()[choices.language]
+        if card.startswith(_WINDOW_PREFIX):
+            return await self._window_evidence(request, choices, site, card)
         if state.snapshot is None:
             return problem_response(503)
         view = card_evidence(card, site, state.snapshot, day, words)
         if view is None:
             return problem_response(404)
+        return self._pages.answer("evidence.html", choices, view=view)
+
+    async def _window_evidence(
+        self, request: Request, choices: Choices, site: Site, card: str
+    ) -> Response:
+        """Of a figure of a window: `window-<kpi>?from=…&to=…`."""
+        kpi, _, query = card.removeprefix(_WINDOW_PREFIX).partition("?")
+        words = load_words()[choices.language]
+        try:
+            history = self._reader.history("energy", site, dict(parse_qsl(query)))
+        except HistoryError as error:
+            return problem_response(400, str(error))
+        ask = await self._reader.ask(site, history, words)
+        known = history.known
+        rows = await to_thread.run_sync(lambda: window_kpis(ask, known)) if known else {}
+        if kpi not in rows:
+            return problem_response(404)
+        view = window_evidence(rows[kpi], site, words)
         return self._pages.answer("evidence.html", choices, view=view)
 
     # ------------------------------------------------------------ pieces

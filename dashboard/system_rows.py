@@ -39,14 +39,11 @@ def system_rows(systems: SystemEnergies | None, words: Words) -> tuple[SystemRow
     """A row for each system that the site has."""
     if systems is None:
         return ()
-    energy = dict(systems.energy)
-    named = [values for name, values in energy.items() if name != "rest"]
-    energy["rest"] = systems.facility - np.sum(named, axis=0)
     rows = []
     for name in SYSTEMS:
-        if name not in energy:
+        if name != "rest" and name not in systems.energy_alone:
             continue
-        kw = energy[name][-_DAY_QUARTERS:] * _QUARTERS_PER_HOUR
+        kw = systems.alone(name)[-_DAY_QUARTERS:] * _QUARTERS_PER_HOUR
         known = kw[~np.isnan(kw)]
         last = float(kw[-1]) if len(kw) and not np.isnan(kw[-1]) else None
         spread = ""

@@ -6,9 +6,8 @@ import itertools
 
 import numpy as np
 
-from analytics.systems import SYSTEMS, SystemEnergies
+from analytics.systems import SystemEnergies
 from core.periods import INTERVAL_MS, Period, Resolution
-from core.samples import Floats
 from dashboard.chart_spec import ChartAsk
 from dashboard.figures.lines import HOUR_MS, Series
 from dashboard.history import STEP_MS
@@ -54,7 +53,7 @@ def power_series(
     quarters = np.full(length, np.nan)
     for part in parts:
         first = (int(part.start_ms[0]) - period.start_ms) // INTERVAL_MS
-        values = energy_of(part, system)
+        values = part.alone(system)
         quarters[first : first + len(values)] = values
     edges = [*starts, period.end_ms]
     cuts = [(edge - period.start_ms) // INTERVAL_MS for edge in edges]
@@ -67,13 +66,3 @@ def power_series(
         else:
             means.append(float(known.mean()) * HOUR_MS / INTERVAL_MS / 1000.0)
     return Series(starts, tuple(means), STEP_MS[resolution])
-
-
-def energy_of(part: SystemEnergies, system: str) -> Floats:
-    """(n,) energy of one system; the rest is what no other one says."""
-    if system in part.energy:
-        return part.energy[system]
-    if system != "rest":
-        return np.full(len(part.start_ms), np.nan)
-    named = [part.energy[name] for name in SYSTEMS if name in part.energy]
-    return np.asarray(part.facility - np.sum(named, axis=0), dtype=np.float64)

@@ -328,6 +328,23 @@ if (dialog) {
     const title = content.querySelector('h2');
     if (title) title.focus();
   });
+  // The second click: the stored intervals behind one series of the evidence.
+  dialog.addEventListener('click', async (event) => {
+    const button = event.target.closest('[data-points]');
+    if (!button) return;
+    const place = dialog.querySelector('.points');
+    try {
+      const answer = await fetch(
+        `/_board/points?site=${page.site}&lang=${root.lang}&${button.dataset.points}`,
+        { cache: 'no-store' },
+      );
+      if (!answer.ok) throw new Error(String(answer.status));
+      place.innerHTML = await answer.text();
+      place.querySelector('h3')?.focus();
+    } catch {
+      place.textContent = words['evidence.failed'];
+    }
+  });
   dialog.addEventListener('click', (event) => {
     if (event.target === dialog || event.target.closest('[data-close]')) dialog.close();
   });
