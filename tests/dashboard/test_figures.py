@@ -205,7 +205,7 @@ def test_table_and_picture_hold_the_same_numbers() -> None:
         assert shown == trace["y"]
     assert chart.rows[0][0] == "11-19 14:30"
     assert chart.rows[38][0] == "11-20 00:00"
-    assert [row[2] for row in chart.csv_rows] == [value for value in lines(chart)[0]["y"]]
+    assert [row[2] for row in chart.csv_rows] == list(lines(chart)[0]["y"])
     assert chart.csv_rows[0][:2] == ("2026-11-19T14:30:00+09:00", "2026-11-19T14:45:00+09:00")
 
 
