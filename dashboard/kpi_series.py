@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from core.periods import Period, Resolution, calendar_periods, from_ms, local_day, to_ms
 from core.ports import ResultRow
@@ -56,7 +58,12 @@ def held_parts(history: HistoryQuestion, period: Period) -> list[tuple[Period, f
 
 def grid_of(site: Site, period: Period, resolution: Resolution) -> tuple[int, ...]:
     """Starts of the calendar periods of a stretch in the site's zone."""
-    return tuple(to_ms(p.start) for p in calendar_periods(period, site.zone, resolution))
+    return _grid(site.zone, period, resolution)
+
+
+@lru_cache(maxsize=256)
+def _grid(zone: ZoneInfo, period: Period, resolution: Resolution) -> tuple[int, ...]:
+    return tuple(to_ms(p.start) for p in calendar_periods(period, zone, resolution))
 
 
 def read_kpi_series(
@@ -79,27 +86,31 @@ def read_kpi_series(
         StoreError: The store does not answer.
     """
     site = ask.site
-    rows = [
-        row
-        for part, seconds in held_parts(ask.history, period)
-        for row in ask.held.get(
-            ("kpi", site.id, tuple(kpis), part, resolution, subject),
-            seconds,
-            lambda part=part: ask.store.read_results(  # type: ignore[misc]
-                site.id, "kpi", part, names=list(kpis), resolution=resolution, subject=subject
-            ),
-        )
-    ]
-    starts = grid_of(site, period, resolution)
     found: dict[str, dict[int, Figure]] = {kpi: {} for kpi in kpis}
-    for row in rows:
-        found[row.name][row.start_ms] = figure_of(row)
+    for part, seconds in held_parts(ask.history, period):
+        for kpi in kpis:
+            held = ask.held.get(
+                ("kpi", site.id, kpi, part, resolution, subject),
+                seconds,
+                lambda kpi=kpi, part=part: _read(ask, kpi, part, resolution, subject),  # type: ignore[misc]
+            )
+            found[kpi].update(held)
+    starts = grid_of(site, period, resolution)
     if resolution == "15m" and subject == "site":
         _add_held_quarters(ask, found)
     return {
         kpi: _series(starts, [found[kpi].get(start, REFUSED) for start in starts], resolution)
         for kpi in kpis
     }
+
+
+def _read(
+    ask: ChartAsk, kpi: str, period: Period, resolution: Resolution, subject: str
+) -> dict[int, Figure]:
+    rows = ask.store.read_results(
+        ask.site.id, "kpi", period, names=[kpi], resolution=resolution, subject=subject
+    )
+    return {row.start_ms: figure_of(row) for row in rows}
 
 
 def figure_of(row: ResultRow) -> Figure:

@@ -6,6 +6,7 @@ import { LiveFeed } from './live-feed.js';
 
 const YEAR_S = 31536000;
 const HAND_MS = 240000;
+const PIECES_MS = 60000;
 const page = JSON.parse(document.getElementById('page-data').textContent);
 const words = page.words;
 const root = document.documentElement;
@@ -246,25 +247,38 @@ for (const type of ['pointerdown', 'pointermove', 'keydown', 'scroll']) {
 
 // ------------------------------------------------------------------ the window that a page shows
 
+// The pieces of a page that depend on its window, fetched anew from the page itself.
+async function swapPieces(address) {
+  const answer = await fetch(address, { cache: 'no-store' });
+  if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
+  const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  const focused = document.activeElement?.dataset?.range;
+  for (const piece of document.querySelectorAll('[data-swap]')) {
+    const other = fresh.getElementById(piece.id);
+    if (other && other.innerHTML !== piece.innerHTML) piece.innerHTML = other.innerHTML;
+  }
+  if (focused) document.querySelector(`#history [data-range="${focused}"]`)?.focus();
+}
+
 // Another window without another page: its address, the pieces that name it, and the charts.
 async function openWindow(address, isNew) {
   const here = new URL(address, location.href);
   if (isNew) history.pushState(null, '', here);
   try {
-    const answer = await fetch(here, { cache: 'no-store' });
-    if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
-    const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
-    const focused = document.activeElement?.dataset?.range;
-    for (const piece of document.querySelectorAll('[data-swap]')) {
-      const other = fresh.getElementById(piece.id);
-      if (other) piece.innerHTML = other.innerHTML;
-    }
-    if (focused) document.querySelector(`#history [data-range="${focused}"]`)?.focus();
+    await swapPieces(here);
   } catch {
     location.assign(here);
     return;
   }
   tellDash('page', window.dash_clientside.board.readPage());
+}
+
+// Figures of a window that runs are as old as its charts.
+if (document.getElementById('tiles')) {
+  setInterval(() => {
+    const isBusy = document.hidden || isOver || lostSince !== null;
+    if (!isBusy && !document.querySelector('dialog[open]')) swapPieces(location.href).catch(() => {});
+  }, PIECES_MS);
 }
 
 document.addEventListener('click', (event) => {

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,7 @@ _LEAST_SPAN = 1e-6
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
+@lru_cache(maxsize=65_536)
 def local_iso(time_ms: int, zone: ZoneInfo) -> str:
     """A time for plotly: naive ISO in the zone, to the second."""
     return from_ms(time_ms).astimezone(zone).replace(tzinfo=None).isoformat(timespec="seconds")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -465,6 +466,7 @@ def cell(series: Series, place: int, decimals: int, words: Words) -> str:
     return text
 
 
+@lru_cache(maxsize=65_536)
 def moment_text(time_ms: int, step_ms: int, zone: ZoneInfo) -> str:
     """The start of a step for people: a day, or a day with its hour."""
     local = from_ms(time_ms).astimezone(zone)
@@ -534,6 +536,7 @@ def _has(line: Line, places: dict[int, int], start: int) -> bool:
     return start in places and line.series.values[places[start]] is not None
 
 
+@lru_cache(maxsize=65_536)
 def local_time(time_ms: int, zone: ZoneInfo) -> str:
     """RFC 3339 in the site's zone, for files."""
     return from_ms(time_ms).astimezone(zone).isoformat(timespec="seconds")
