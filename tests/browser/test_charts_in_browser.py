@@ -203,3 +203,18 @@ def test_the_last_day_is_drawn_by_quarters(open_browser: Open) -> None:
         "document.querySelector('#chart-power .js-plotly-plot').data.at(-1).x.length"
     )
     assert 90 <= count <= 100
+
+
+def test_a_chart_that_cannot_be_read_keeps_its_picture_and_tries_again(open_browser: Open) -> None:
+    page = open_energy(open_browser())
+    page.evaluate(
+        "window.dash_clientside.set_props({ chart: 'energy-pue', part: 'answer' },"
+        " { data: { fault: true } })"
+    )
+    page.wait_for_selector("#chart-energy-pue[data-state=fault] .alert:not([hidden])")
+    told = page.inner_text("#chart-energy-pue .alert")
+    assert re.search(r"불러오지 못했습니다 \(\d\d:\d\d 화면\)", told)
+    assert page.is_visible("#chart-energy-pue .js-line")
+    page.click("#chart-energy-pue .alert button")
+    page.wait_for_selector("#chart-energy-pue[data-state=drawn]")
+    assert not page.is_visible("#chart-energy-pue .alert")
