@@ -263,7 +263,6 @@ def _add_callbacks(dash: PageDash, registry: SiteRegistry, reader: ChartReader) 
         Output(part("graph"), "figure"),
         Output(part("picture"), "hidden"),
         Output(part("picture"), "aria-label"),
-        Output(part("table"), "children"),
         Output(part("table"), "hidden"),
         Output(part("view"), "children"),
         Output(part("subtitle"), "children"),
