@@ -390,6 +390,9 @@ def window_axis(
         weekday = words(formats.WEEKDAYS[moment.weekday()])
         return f.local_midnight_text(moment, weekday)
 
+    def short(moment: datetime) -> str:
+        return f"{moment:%d} {words(formats.WEEKDAYS[moment.weekday()])}"
+
     tight = small or narrow
     days = (window.end_ms - window.start_ms) / DAY_MS
     if days <= 3.3:
@@ -412,7 +415,11 @@ def window_axis(
             for start in midnights
             if start + 12 * HOUR_MS < window.end_ms
         ]
-        ticks = [(at, f"{day:%d}" if tight else day_text(day)) for at, day in middles]
+        # The month stands where it begins; seven whole dates in half a page would touch.
+        ticks = [
+            (at, f"{day:%d}" if tight else day_text(day) if not nth or day.day == 1 else short(day))
+            for nth, (at, day) in enumerate(middles)
+        ]
         return f.TimeAxis(window.start_ms, window.end_ms, tuple(ticks), tuple(midnights))
     every = max(1, -(-len(midnights) // (4 if tight else 8)))
     kept = midnights[::every]
