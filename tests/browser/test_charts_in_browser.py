@@ -71,9 +71,11 @@ def test_a_comparison_is_drawn_without_another_page(open_browser: Open) -> None:
 
 def test_a_window_in_the_address_is_the_same_in_a_fresh_browser(open_browser: Open) -> None:
     page = open_energy(open_browser(), "?range=week&lang=ko")
+    before = page.inner_text("#window .num")
     page.click("#history [data-range=previous]")
-    wait_for(page, "() => location.search.includes('from=')")
-    wait_for(page, DRAWN)
+    wait_for(
+        page, "old => document.querySelector('#window .num').textContent !== old", argument=before
+    )
     shown = page.inner_text("#window .num")
     page.click("[data-share]")
     wait_for(page, "() => location.search.includes('lang=ko')")
