@@ -20,6 +20,10 @@ from core.sites import SiteRegistry
 from dashboard.about_page import about_routes
 from dashboard.api import api_routes
 from dashboard.callback_guard import CallbackGuard
+from dashboard.chart_api import chart_routes
+from dashboard.chart_page import ChartPages
+from dashboard.chart_reader import ChartReader
+from dashboard.chart_spec import ReadForecast
 from dashboard.charts import mount_charts, render_with_charts
 from dashboard.gate import Gate, content_security_policy, is_for_machines
 from dashboard.health import health_routes
@@ -27,6 +31,7 @@ from dashboard.live_feed import LiveCards, LiveFeed
 from dashboard.live_hub import LiveHub
 from dashboard.login import login_routes
 from dashboard.page_context import Pages
+from dashboard.points import points_routes
 from dashboard.portfolio_feed import PortfolioFeed
 from dashboard.portfolio_outline import read_outline
 from dashboard.portfolio_pages import PortfolioPages
@@ -40,7 +45,7 @@ from dashboard.settings import BoardSettings
 from dashboard.shell import Shell
 from dashboard.site_pages import SitePages
 from dashboard.static_files import StaticFiles
-from dashboard.today import ComputeKpis, SiteDays
+from dashboard.today import ComputeKpis, ReadSystems, SiteDays
 from reports.archive import ReportArchive
 
 _LOG = logging.getLogger(__name__)
@@ -60,11 +65,15 @@ def create_app(
     ledger: Ledger | None = None,
     report_records: ReportRecords | None = None,
     report_archive: ReportArchive | None = None,
+    read_systems: ReadSystems | None = None,
+    read_forecast: ReadForecast | None = None,
 ) -> FastAPI:
     """The board as one ASGI application; `app.state.live_hub.close()` ends its open feeds.
 
     Args:
         compute_kpis: Computes KPI rows; by default `analytics.kpis.compute_kpi_rows`.
+        read_systems: Reads energies by system; by default `analytics.systems.read_systems`.
+        read_forecast: Reads the newest forecast; by default that of `analytics.forecasting`.
         health: What `/readyz` answers; called off the event loop.
         ledger: Tells the readings of today that were put aside; without it that is not said.
         report_records, report_archive: Revisions of the reports and their files.
@@ -73,6 +82,14 @@ def create_app(
         from analytics.kpis import compute_kpi_rows
 
         compute_kpis = compute_kpi_rows
+    if read_systems is None:
+        from analytics import systems
+
+        read_systems = systems.read_systems
+    if read_forecast is None:
+        from analytics.forecasting import reading
+
+        read_forecast = reading.read_forecast
     app = FastAPI(
         title="greendc",
         version="1",
@@ -85,7 +102,10 @@ def create_app(
     pages = Pages(static, settings)
     sessions = Sessions(records, settings, clock)
     hub = LiveHub(store, settings, clock)
-    days = SiteDays(store, rollup_records, settings, clock, compute_kpis)
+    days = SiteDays(store, rollup_records, settings, clock, compute_kpis, read_systems)
+    reader = ChartReader(
+        store, rollup_records, days, clock, read_forecast, read_systems, compute_kpis
+    )
     feed = LiveFeed(
         registry=registry,
         hub=hub,
@@ -96,13 +116,14 @@ def create_app(
         clock=clock,
     )
     shell = Shell(registry=registry, pages=pages, static=static, clock=clock)
-    site_pages = SitePages(
+    charted = ChartPages(
         registry=registry,
         pages=pages,
         shell=shell,
         static=static,
         hub=hub,
         days=days,
+        reader=reader,
         clock=clock,
         render_charts=lambda request, render: render_with_charts(dash, request, render),
     )
@@ -122,6 +143,16 @@ def create_app(
     report_pages = ReportPages(
         registry=registry, shell=shell, records=report_records, archive=report_archive
     )
+    site_pages = SitePages(
+        registry=registry,
+        pages=pages,
+        shell=shell,
+        hub=hub,
+        days=days,
+        charted=charted,
+        reader=reader,
+        clock=clock,
+    )
     app.state.live_hub = hub
     # Ours come first: what Dash adds behind them never answers for a page.
     app.include_router(health_routes(health))
@@ -135,8 +166,10 @@ def create_app(
     app.include_router(feed.board_routes())
     app.include_router(feed.api_routes())
     app.include_router(api_routes(registry, days))
+    app.include_router(chart_routes(registry, reader))
+    app.include_router(points_routes(registry, store, pages))
     _add_static(app, static)
-    dash = mount_charts(app, registry, days)
+    dash = mount_charts(app, registry, reader)
     _add_not_found(app, shell)
     app.add_middleware(CallbackGuard, outputs=dash.callback_map)
     app.add_middleware(GZipMiddleware, minimum_size=_SMALLEST_PACKED, compresslevel=6)

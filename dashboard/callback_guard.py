@@ -66,10 +66,17 @@ def is_callback_request(body: bytes, outputs: Collection[str]) -> bool:
 def _is_values(values: Any) -> bool:
     return isinstance(values, list) and all(
         isinstance(value, dict)
-        and isinstance(value.get("id"), str)
+        and _is_id(value.get("id"))
         and isinstance(value.get("property"), str)
         for value in values
     )
+
+
+def _is_id(value: Any) -> bool:
+    """A name, or the names by which a callback is matched to one of many parts."""
+    if isinstance(value, dict):
+        return all(isinstance(part, str) for part in value.values())
+    return isinstance(value, str)
 
 
 async def _read_body(receive: Receive) -> bytes | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dashboard.anatomy import AnatomyView
+from dashboard.condition_views import ConditionsView
 from dashboard.live_values import ValueState
+from dashboard.system_rows import SystemRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,11 @@ class SiteView:
     """All cards of a site's page; what the site does not have is None or empty."""
 
     pue: Card | None
+    anatomy: AnatomyView | None
+    conditions: Card
+    condition_list: ConditionsView
     facility: Card | None
+    systems: tuple[SystemRow, ...]
     it: Card | None
     wue: Card | None
     ref: Card | None

@@ -1,40 +1,42 @@
-"""The board's Dash application: the charts of a site's page, inside the page that we render.
+"""The board's Dash application: the charts of a page, inside the page that we render.
 
 Dash draws what plotly draws and nothing else; cards, menus and words stand in the page before it
-starts. Every callback finds its visitor and asks for permission by itself.
+starts. The page carries the layout of exactly its own charts, in its language; one callback,
+matched by the chart's id, answers for every chart, finds its visitor and asks for permission by
+itself.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import Any, TypedDict
+from urllib.parse import parse_qsl
 
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
+from dash import MATCH, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.backends._fastapi import reset_current_request, set_current_request
 from fastapi import FastAPI
+from plotly.utils import PlotlyJSONEncoder
 from starlette.requests import Request
 
-from core.periods import from_ms
-from core.sites import SiteRegistry
+from core.errors import StoreError
+from core.sites import Site, SiteRegistry
 from core.text import LANGUAGES, Language
 from dashboard import formats
-from dashboard.figures.power import HEIGHT, PowerChart, power_chart
+from dashboard.chart_pages import CHARTS, PAGES
+from dashboard.chart_reader import ChartReader
+from dashboard.chart_spec import Chart, ChartSpec
 from dashboard.graphs import graph
+from dashboard.history import HistoryError
 from dashboard.permissions import ForbiddenError, NoSuchSiteError, authorize
-from dashboard.today import SiteDay, SiteDays
 from dashboard.visitors import current_visitor
 from dashboard.words import Words, load_words
 
 _LOG = logging.getLogger(__name__)
 REFRESH_MS = 60_000
-_OUTPUTS = 11
-_LABELLED_LATER: dict[str, Any] = {"aria-label": ""}
-_TITLED: dict[str, Any] = {"aria-labelledby": "power-title"}
+_LONGEST_QUERY = 500
 _RENDER: ContextVar[Callable[[dict[str, str]], str] | None] = ContextVar(
     "greendc_render", default=None
 )
@@ -69,7 +71,7 @@ def _without_websocket(config: str) -> str:
     return f"{head}>{text}<{tail}"
 
 
-def mount_charts(server: FastAPI, registry: SiteRegistry, days: SiteDays) -> PageDash:
+def mount_charts(server: FastAPI, registry: SiteRegistry, reader: ChartReader) -> PageDash:
     """Put Dash onto the server, with its layout and callbacks.
 
     Nothing of Dash but its files and its callback endpoint is used: no pages, no assets folder, no
@@ -89,8 +91,18 @@ def mount_charts(server: FastAPI, registry: SiteRegistry, days: SiteDays) -> Pag
         suppress_callback_exceptions=False,
         on_error=_log_fault,
     )
-    dash.layout = _layout()
-    _add_callbacks(dash, registry, days)
+    dash.layout = html.Div(
+        [
+            dcc.Store(id="page"),
+            dcc.Store(id="page-theme"),
+            dcc.Store(id="page-back"),
+            dcc.Interval(id="page-refresh", interval=REFRESH_MS),
+            # Filled by the page with the layout that it carries.
+            html.Div(id="charts", className="charts"),
+        ],
+        className="charts",
+    )
+    _add_callbacks(dash, registry, reader)
     return dash
 
 
@@ -112,152 +124,221 @@ def _log_fault(fault: Exception) -> None:
     raise fault
 
 
-def _layout() -> html.Div:
-    # Words come with the first answer, in the language of the page.
-    return html.Div(
+# ------------------------------------------------------------ layout of a page
+
+
+class ChartShell(TypedDict):
+    """What a page's template knows of a chart before it is drawn."""
+
+    id: str
+    title: str
+    size: str
+    height: int
+
+
+def chart_shells(page: str, site: Site, words: Words) -> list[ChartShell]:
+    """The cards in which a page's charts will stand, for its skeleton."""
+    return [
+        {"id": spec.id, "title": words(spec.title), "size": spec.size, "height": spec.height}
+        for spec in PAGES[page].charts_of(site)
+    ]
+
+
+def page_layout(page: str, site: Site, words: Words) -> str:
+    """The layout of a page's charts as JSON for the page to carry."""
+    cards = [chart_card(spec, site, words) for spec in PAGES[page].charts_of(site)]
+    text = json.dumps(cards, cls=PlotlyJSONEncoder, ensure_ascii=False)
+    return text.replace("<", "\\u003c")
+
+
+def part_id(chart: str, part: str) -> dict[str, str]:
+    """The id of one part of a chart's card."""
+    return {"chart": chart, "part": part}
+
+
+def _named(names: dict[str, str]) -> dict[str, Any]:
+    # Names with a dash are no keywords; the components take them all the same.
+    return dict(names)
+
+
+def chart_card(spec: ChartSpec, site: Site, words: Words) -> html.Section:
+    """The card of a chart, in its final size, with nothing drawn in it yet."""
+    title = f"chart-{spec.id}-title"
+    buttons: list[Any] = [
+        html.Button(
+            words("chart.as_table"),
+            id=part_id(spec.id, "view"),
+            className="quiet view",
+            n_clicks=0,
+        ),
+        html.A(
+            "CSV",
+            id=part_id(spec.id, "csv"),
+            className="quiet csv",
+            href=f"/api/v1/sites/{site.id}/charts/{spec.id}.csv",
+        ),
+    ]
+    if spec.evidence:
+        buttons.append(
+            html.Button(
+                [words("evidence.open"), html.Span(f" {words(spec.title)}", className="vh")],
+                className="quiet",
+                **_named({"data-evidence": spec.evidence, "aria-haspopup": "dialog"}),
+            )
+        )
+    fault = html.Div(
         [
-            dcc.Store(id="page"),
-            dcc.Store(id="page-theme"),
-            dcc.Store(id="page-back"),
-            dcc.Store(id="power-chart"),
-            dcc.Store(id="power-labels"),
-            dcc.Interval(id="power-refresh", interval=REFRESH_MS),
-            html.Section(
-                [
-                    html.Div(
-                        [
-                            html.H2(id="power-title"),
-                            html.Span(id="power-subtitle", className="sub"),
-                            html.Span(className="spread"),
-                            html.Button(id="power-view", className="quiet", n_clicks=0),
-                            html.A(id="power-csv", className="quiet", href=""),
-                        ],
-                        className="ch",
-                    ),
-                    html.Div(id="power-fault", className="alert", role="status", hidden=True),
-                    graph("power-graph", HEIGHT),
-                    html.Div(
-                        id="power-table",
-                        className="charttable",
-                        hidden=True,
-                        tabIndex=0,
-                        role="region",
-                        **_LABELLED_LATER,
-                    ),
-                ],
-                id="power-card",
-                className="card c8",
-                **_TITLED,
+            html.Span(id=part_id(spec.id, "fault")),
+            html.Button(
+                words("chart.retry"),
+                id=part_id(spec.id, "retry"),
+                className="button",
+                n_clicks=0,
             ),
         ],
-        className="charts",
+        id=part_id(spec.id, "fault-bar"),
+        className="alert",
+        role="status",
+        hidden=True,
+    )
+    table = html.Div(
+        id=part_id(spec.id, "table"),
+        className="charttable",
+        style={"height": f"{spec.height}px"},
+        hidden=True,
+        tabIndex=0,
+        role="region",
+        **_named({"aria-label": words("chart.table_of", name=words(spec.title))}),
+    )
+    picture = html.Div(
+        graph(part_id(spec.id, "graph"), spec.height),
+        id=part_id(spec.id, "picture"),
+        className="chart",
+        role="img",
+        **_named({"aria-label": words("chart.loading", name=words(spec.title))}),
+    )
+    facts = html.Div(
+        id=part_id(spec.id, "facts"), className="chartfacts", hidden=not spec.has_facts
+    )
+    body = html.Div(
+        [html.Div([picture, table], className="chartbody"), facts],
+        className="withfacts" if spec.has_facts else "",
+    )
+    return html.Section(
+        [
+            dcc.Store(id=part_id(spec.id, "answer")),
+            html.Div(
+                [
+                    html.H2(words(spec.title), id=title),
+                    html.Span(id=part_id(spec.id, "subtitle"), className="sub"),
+                    html.Span(className="spread"),
+                    *buttons,
+                ],
+                className="ch",
+            ),
+            fault,
+            body,
+        ],
+        id=f"chart-{spec.id}",
+        className=f"card chartcard {spec.size}",
+        **_named({"aria-labelledby": title}),
     )
 
 
-def _add_callbacks(dash: PageDash, registry: SiteRegistry, days: SiteDays) -> None:
+# ------------------------------------------------------------ callbacks
+
+
+def _add_callbacks(dash: PageDash, registry: SiteRegistry, reader: ChartReader) -> None:
+    def part(name: str) -> dict[str, Any]:
+        return {"chart": MATCH, "part": name}
+
     dash.clientside_callback(
-        ClientsideFunction("board", "page"), Output("page", "data"), Input("page", "id")
+        ClientsideFunction("board", "page"),
+        Output("page", "data"),
+        Output("charts", "children"),
+        Input("page", "id"),
     )
     dash.clientside_callback(
         ClientsideFunction("board", "dress"),
-        Output("power-graph", "figure"),
-        Input("power-chart", "data"),
+        Output(part("graph"), "figure"),
+        Output(part("picture"), "hidden"),
+        Output(part("picture"), "aria-label"),
+        Output(part("table"), "hidden"),
+        Output(part("view"), "children"),
+        Output(part("subtitle"), "children"),
+        Output(part("csv"), "href"),
+        Output(part("fault"), "children"),
+        Output(part("fault-bar"), "hidden"),
+        Input(part("answer"), "data"),
+        Input(part("view"), "n_clicks"),
         Input("page-theme", "data"),
         Input("page", "data"),
+        State(part("answer"), "id"),
     )
     dash.clientside_callback(
-        ClientsideFunction("board", "view"),
-        Output("power-graph-picture", "hidden"),
-        Output("power-table", "hidden"),
-        Output("power-view", "children"),
-        Input("power-view", "n_clicks"),
-        Input("power-labels", "data"),
+        ClientsideFunction("board", "facts"),
+        Output(part("facts"), "children"),
+        Input(part("answer"), "data"),
+        prevent_initial_call=True,
     )
 
     @dash.callback(
-        Output("power-chart", "data"),
-        Output("power-labels", "data"),
-        Output("power-title", "children"),
-        Output("power-subtitle", "children"),
-        Output("power-graph-picture", "aria-label"),
-        Output("power-table", "children"),
-        Output("power-table", "aria-label"),
-        Output("power-csv", "children"),
-        Output("power-csv", "href"),
-        Output("power-fault", "children"),
-        Output("power-fault", "hidden"),
+        Output(part("answer"), "data"),
         Input("page", "data"),
-        Input("power-refresh", "n_intervals"),
+        Input("page-refresh", "n_intervals"),
         Input("page-back", "data"),
-        State("power-subtitle", "children"),
-        prevent_initial_call=True,
+        Input(part("retry"), "n_clicks"),
+        State(part("answer"), "id"),
     )
-    async def draw_power(
-        page: object, _refresh: object, _back: object, _subtitle: object
-    ) -> tuple[Any, ...]:
-        site_id, language = read_page(page)
+    async def draw(
+        page: object, _refresh: object, _back: object, _retry: object, answer_id: object
+    ) -> Any:
+        site_id, language, query = read_page(page)
+        chart_id = answer_id.get("chart") if isinstance(answer_id, Mapping) else None
+        spec = CHARTS.get(chart_id) if isinstance(chart_id, str) else None
+        if spec is None:
+            return no_update
         try:
-            site = authorize(current_visitor().account, "live", site_id, registry)
+            site = authorize(current_visitor().account, spec.action, site_id, registry)
         except (NoSuchSiteError, ForbiddenError):
-            return (no_update,) * _OUTPUTS
+            return no_update
+        if not spec.applies(site):
+            return no_update
         words = load_words()[language]
-        day = await days.get(site)
-        head = (words("power.title"),)
-        if day is None or day.power is None:
-            fault = words("chart.fault")
-            labels = _labels(words)
-            return (no_update, labels, *head, *(no_update,) * (_OUTPUTS - 5), fault, False)
-        chart = await asyncio.to_thread(power_chart, day.power, site.zone, words)
-        fault, is_whole = "", not days.is_faulty(site)
-        if not is_whole:
-            fault = words("chart.fault_at", time=_time_of(day, site.zone))
-        return (
-            {"figure": chart.figure, "narrow": chart.narrow},
-            _labels(words),
-            *head,
-            chart.subtitle,
-            chart.summary,
-            _table(chart, words),
-            words("chart.table_of", name=words("power.title")),
-            "CSV",
-            f"/api/v1/sites/{site.id}/power.csv?lang={language}",
-            fault,
-            is_whole,
-        )
+        try:
+            asked, chart = await reader.read(spec, site, query, words)
+        except (StoreError, HistoryError) as error:
+            _LOG.warning("chart %s of %s: %s", spec.id, site.id, error)
+            return {"fault": True}
+        return {
+            **encode_chart(chart),
+            "time": formats.format_clock(asked.now, site.zone),
+            "fault": asked.is_faulty,
+        }
 
 
-def read_page(page: object) -> tuple[str, Language]:
-    """Site and language that the page names; whatever else a browser sends names no site."""
+def encode_chart(chart: Chart) -> dict[str, Any]:
+    """A chart as its page's script takes it."""
+    return {
+        "figure": chart.figure,
+        "narrow": chart.narrow,
+        "subtitle": chart.subtitle,
+        "summary": chart.summary,
+        "columns": list(chart.columns),
+        "rows": [list(row) for row in chart.rows],
+        "facts": [list(fact) for fact in chart.facts],
+        "factsTitle": chart.facts_title,
+        "factsNotes": list(chart.facts_notes),
+    }
+
+
+def read_page(page: object) -> tuple[str, Language, dict[str, str]]:
+    """Site, language and query that the page names; whatever else a browser sends names no site."""
     if not isinstance(page, dict):
-        return "", LANGUAGES[0]
-    site, language = page.get("site"), page.get("language")
+        return "", LANGUAGES[0], {}
+    site, language, query = (page.get(name) for name in ("site", "language", "query"))
     known: Language = next((name for name in LANGUAGES if name == language), LANGUAGES[0])
-    return (site if isinstance(site, str) else ""), known
-
-
-def _labels(words: Words) -> dict[str, str]:
-    return {"table": words("chart.as_table"), "picture": words("chart.as_picture")}
-
-
-def _time_of(day: SiteDay, zone: ZoneInfo) -> str:
-    return formats.format_clock(from_ms(day.now_ms), zone)
-
-
-def _table(chart: PowerChart, words: Words) -> html.Table:
-    head = [
-        html.Th(column, scope="col", className="r" if index else "")
-        for index, column in enumerate(chart.columns)
-    ]
-    body = [
-        html.Tr(
-            [html.Td(cell, className="r num" if index else "num") for index, cell in enumerate(row)]
-        )
-        for row in chart.rows
-    ]
-    return html.Table(
-        [
-            html.Caption(words("power.title"), className="vh"),
-            html.Thead(html.Tr(head)),
-            html.Tbody(body),
-        ]
-    )
+    members: dict[str, str] = {}
+    if isinstance(query, str) and len(query) <= _LONGEST_QUERY:
+        members = dict(parse_qsl(query.removeprefix("?"), max_num_fields=None))
+    return (site if isinstance(site, str) else ""), known, members

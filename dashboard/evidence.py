@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from core.kpis import KPIS, KpiValue
-from core.periods import from_ms
+from core.periods import from_ms, to_ms
 from core.roles import ROLES
 from core.sites import Site
 from dashboard import formats
+from dashboard.anatomy import SYSTEM_WORDS
 from dashboard.card_builder import VERDICT_WORDS
 from dashboard.card_words import CardWords
 from dashboard.evidence_words import full_reason_words
 from dashboard.factor_words import factor_lines
-from dashboard.formula_words import formula_words, other_parts
+from dashboard.formula_words import format_amount, formula_words, other_parts
 from dashboard.live_values import LiveSnapshot, LiveValue
 from dashboard.today import SiteDay
 from dashboard.words import Words
@@ -42,6 +44,7 @@ class EvidencePart:
     Attributes:
         facts: (name, value) lines.
         columns, meters: A table of what took part.
+        points: Stretch of the figure as a query; empty where its table names no series.
     """
 
     heading: str
@@ -50,6 +53,11 @@ class EvidencePart:
     meters_title: str = ""
     columns: tuple[str, ...] = ()
     meters: tuple[tuple[str, ...], ...] = ()
+    points: str = ""
+
+    def points_of(self, series: str) -> str:
+        """Query that asks for the stored intervals of a series of the table; empty for none."""
+        return f"series={series}&{self.points}" if self.points and "/" in series else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,48 @@ def card_evidence(
         row = day.site_kpi(kpi) if day else None
         if row is not None:
             parts.append(kpi_part(row, site, words))
+    if card in {"pue", "facility"} and day is not None:
+        parts += systems_parts(day, words)
     return Evidence(words("evidence.title", name=words(titles[card])), tuple(parts))
+
+
+def systems_parts(day: SiteDay, words: Words) -> list[EvidencePart]:
+    """How today's energy was told apart by system: rule, coverage and meters of each."""
+    if day.systems is None or day.window is None:
+        return []
+    totals = day.systems.totals(day.window.start_ms, day.window.end_ms)
+    if totals is None:
+        return []
+    facts = []
+    for part in totals.parts:
+        amount = format_amount("part_kwh", part.kwh)
+        mark = words("mark.metered" if part.is_metered else "mark.calculated")
+        said = [amount, mark, words("coverage", share=formats.format_share(part.coverage))]
+        if part.devices and part.is_metered:
+            said.append(words("evidence.meters_of", n=len(part.devices)))
+        facts.append((words(SYSTEM_WORDS[part.name]), " · ".join(said)))
+    rows = [
+        (f"{device}", words(SYSTEM_WORDS[part.name]))
+        for part in totals.parts
+        if part.is_metered
+        for device in part.devices
+    ]
+    return [
+        EvidencePart(
+            heading=words("evidence.systems"),
+            formula=words("evidence.systems_rule"),
+            facts=tuple(facts),
+            meters_title=words("evidence.meters"),
+            columns=(words("evidence.meter"), words("systems.system")),
+            meters=tuple(rows),
+        )
+    ]
+
+
+def window_evidence(row: KpiValue, site: Site, words: Words) -> Evidence:
+    """The evidence of a figure of a window."""
+    name = KPIS[row.kpi].text.get(words.language)
+    return Evidence(words("evidence.title", name=name), (kpi_part(row, site, words),))
 
 
 def live_part(card: str, site: Site, value: LiveValue, now_ms: int, words: Words) -> EvidencePart:
@@ -128,12 +177,14 @@ def kpi_part(row: KpiValue, site: Site, words: Words) -> EvidencePart:
     """The evidence of one figure of analytics."""
     value, unit = formats.format_kpi(row.kpi, row.value)
     zone_name = formats.zone_name(row.start, site.zone)
-    span = formats.format_span(row.start, row.end, site.zone)
-    local_day = row.start.astimezone(site.zone)
+    start, end = row.start.astimezone(site.zone), row.end.astimezone(site.zone)
+    span = f"{start:%Y-%m-%d} {formats.format_span(row.start, row.end, site.zone)}"
+    if row.end - row.start > timedelta(days=1):
+        span = f"{start:%Y-%m-%d %H:%M} – {end:%m-%d %H:%M}"
     facts = [
         (words("evidence.figure"), f"{value} {unit}".strip() if row.value is not None else value),
         (words("evidence.verdict"), words(VERDICT_WORDS[row.verdict])),
-        (words("evidence.period"), f"{local_day:%Y-%m-%d} {span} {zone_name}"),
+        (words("evidence.period"), f"{span} {zone_name}"),
     ]
     if row.reason:
         facts.append((words("evidence.reason"), full_reason_words(row, words)))
@@ -155,6 +206,7 @@ def kpi_part(row: KpiValue, site: Site, words: Words) -> EvidencePart:
         meters_title=words("evidence.meters"),
         columns=(words("evidence.series"),),
         meters=tuple((series,) for series in row.series),
+        points=f"from={to_ms(row.start)}&to={to_ms(row.end)}",
     )
 
 

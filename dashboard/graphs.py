@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import dcc, html
+from dash import dcc
 
 # Plotly offers to send charts to its own service; here it offers nothing. All words in a chart are
 # ours; the locale only keeps the library's own out.
@@ -30,25 +30,18 @@ _EMPTY_LAYOUT: dict[str, Any] = {
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
 }
-_NO_LABEL_YET: dict[str, Any] = {"aria-label": ""}
 
 
-def graph(graph_id: str, height: int) -> html.Div:
-    """A chart with a fixed height; figure and summary are set by callbacks.
+def graph(graph_id: Any, height: int) -> dcc.Graph:
+    """A chart with a fixed height; its figure is set by a callback.
 
-    The picture is one image to a screen reader: its summary is the label, its numbers are in the
-    table beside it.
+    The picture is one image to a screen reader: whoever puts it into a card gives it a summary as
+    its label and a table of its numbers beside it.
     """
-    return html.Div(
-        dcc.Graph(
-            id=graph_id,
-            figure={"data": [], "layout": {**_EMPTY_LAYOUT, "height": height}},
-            config=GRAPH_CONFIG,
-            style={"height": f"{height}px"},
-            responsive=True,
-        ),
-        id=f"{graph_id}-picture",
-        className="chart",
-        role="img",
-        **_NO_LABEL_YET,
+    return dcc.Graph(
+        id=graph_id,
+        figure={"data": [], "layout": {**_EMPTY_LAYOUT, "height": height}},
+        config=GRAPH_CONFIG,
+        style={"height": f"{height}px"},
+        responsive=True,
     )

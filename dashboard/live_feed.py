@@ -35,6 +35,7 @@ _SESSION_LOOKS = 5
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _CARDS = (
     "pue",
+    "conditions",
     "facility",
     "it",
     "wue",

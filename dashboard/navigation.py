@@ -27,6 +27,7 @@ class MenuEntry:
 EVERYWHERE = (MenuEntry("sites", "/", "nav.sites", "know"),)
 OF_A_SITE = (
     MenuEntry("overview", "/s/{site}", "nav.overview", "live"),
+    MenuEntry("energy", "/s/{site}/energy", "nav.energy", "live"),
     MenuEntry("about", "/s/{site}/about", "nav.about", "know"),
 )
 DOCUMENTS = (MenuEntry("reports", "/reports", "nav.reports", "report"),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.periods import INTERVAL_MS
@@ -51,16 +50,3 @@ class PowerDay:
     def end_ms(self) -> int:
         """End of the last interval."""
         return self.start_ms[-1] + INTERVAL_MS
-
-
-def missing_spans(start_ms: Sequence[int], points: Sequence[PowerPoint]) -> list[tuple[int, int]]:
-    """Spans [from, to) of consecutive intervals without a value."""
-    spans: list[tuple[int, int]] = []
-    for start, point in zip(start_ms, points, strict=True):
-        if point.kw is not None:
-            continue
-        if spans and spans[-1][1] == start:
-            spans[-1] = (spans[-1][0], start + INTERVAL_MS)
-        else:
-            spans.append((start, start + INTERVAL_MS))
-    return spans

@@ -34,6 +34,11 @@ SCRIPT_WORDS = (
     "conn.lost",
     "conn.fault",
     "evidence.failed",
+    "chart.as_table",
+    "chart.as_picture",
+    "chart.fault",
+    "chart.fault_at",
+    "share.done",
 )
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
+from anyio import to_thread
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from core.clock import Clock
-from core.sites import SiteRegistry
-from dashboard import formats
+from core.sites import Site, SiteRegistry
 from dashboard.cards import site_view
-from dashboard.evidence import card_evidence
+from dashboard.chart_page import ChartPages, PageAsk
+from dashboard.chart_reader import ChartReader
+from dashboard.energy_tiles import energy_values, window_kpis
+from dashboard.evidence import card_evidence, window_evidence
+from dashboard.history import HistoryError
 from dashboard.live_hub import LiveHub
-from dashboard.page_context import Pages, read_choices
+from dashboard.page_context import Choices, Pages, read_choices
 from dashboard.permissions import (
     ForbiddenError,
     NoSuchSiteError,
@@ -23,12 +27,18 @@ from dashboard.permissions import (
 )
 from dashboard.problems import problem_response
 from dashboard.shell import Shell
-from dashboard.static_files import StaticFiles
 from dashboard.today import SiteDays
 from dashboard.visitors import current_visitor
 from dashboard.words import load_words
 
-_DASH_PIECES = ("app_entry", "dash_config", "dash_scripts", "dash_renderer")
+_WINDOW_PREFIX = "window-"
+
+
+def overview_values(ask: PageAsk) -> dict[str, Any]:
+    """The cards of the overview."""
+    live = ask.live.snapshot
+    view = site_view(ask.site, live, ask.chart.day, ask.words) if live is not None else None
+    return {"view": view}
 
 
 class SitePages:
@@ -40,30 +50,26 @@ class SitePages:
         registry: SiteRegistry,
         pages: Pages,
         shell: Shell,
-        static: StaticFiles,
         hub: LiveHub,
         days: SiteDays,
+        charted: ChartPages,
+        reader: ChartReader,
         clock: Clock,
-        render_charts: Callable[[Request, Callable[[dict[str, str]], str]], str],
     ) -> None:
-        """Take the parts.
-
-        Args:
-            render_charts: Gives Dash's scripts and entry to a renderer of the page.
-        """
         self._registry = registry
         self._pages = pages
         self._shell = shell
-        self._static = static
         self._hub = hub
         self._days = days
+        self._charted = charted
+        self._reader = reader
         self._clock = clock
-        self._render_charts = render_charts
 
     def routes(self) -> APIRouter:
         """`/s/{site}` and the evidence of a card."""
         router = APIRouter(include_in_schema=False)
         router.get("/s/{site_id}")(self.overview)
+        router.get("/s/{site_id}/energy")(self.energy)
         router.get("/_board/evidence")(self.evidence)
         router.get("/_board/here")(self.here)
         return router
@@ -74,47 +80,13 @@ class SitePages:
 
     async def overview(self, request: Request, site_id: str) -> Response:
         """A site's page: the newest values stand in it before any script has run."""
-        visitor = current_visitor()
-        choices = read_choices(request, visitor)
-        try:
-            site = authorize(visitor.account, "live", site_id, self._registry)
-        except NoSuchSiteError:
-            return self._shell.message(request, 404)
-        except ForbiddenError:
-            return self._shell.message(request, 403)
-        if site.status == "planned":
-            return RedirectResponse(f"/s/{site.id}/about", 303)
-        state = await self._hub.latest(site)
-        day = await self._days.get(site)
-        words = load_words()[choices.language]
-        now = self._clock.now()
-        view = site_view(site, state.snapshot, day, words) if state.snapshot else None
-        role = words("overview.category", category=site.pue_category)
-        place = site.place.get(choices.language) if site.place else site.operator
-        local = now.astimezone(site.zone)
-        values: dict[str, Any] = {
-            "view": view,
-            "is_faulty": state.is_faulty or self._days.is_faulty(site),
-            "place": f"{place} · {role}",
-            "clock": {
-                "day": formats.format_day(now, site.zone, words),
-                "time": f"{local:%H:%M:%S}",
-                "zone": formats.zone_name(now, site.zone),
-            },
-            "has_chart": view is not None and view.facility is not None and view.it is not None,
-            "has_plotly": "plotly/plotly-cartesian.min.js" in self._static,
-        }
+        return await self._charted.answer(
+            request, site_id, "overview", "site.html", overview_values
+        )
 
-        def render(dash: dict[str, str]) -> str:
-            return self._shell.render(
-                request, "site.html", choices, site, here="overview", **{**values, **dash}
-            )
-
-        if values["has_chart"]:
-            html = self._render_charts(request, render)
-        else:
-            html = render(dict.fromkeys(_DASH_PIECES, ""))
-        return self._pages.as_page(html, choices)
+    async def energy(self, request: Request, site_id: str) -> Response:
+        """A site's energy: where it goes, and how that differs from the weeks before."""
+        return await self._charted.answer(request, site_id, "energy", "energy.html", energy_values)
 
     async def evidence(self, request: Request) -> Response:
         """The evidence of one card as a piece of HTML for the page's dialog."""
@@ -130,9 +102,29 @@ class SitePages:
         state = await self._hub.latest(site)
         day = await self._days.get(site)
         words = load_words()[choices.language]
+        if card.startswith(_WINDOW_PREFIX):
+            return await self._window_evidence(request, choices, site, card)
         if state.snapshot is None:
             return problem_response(503)
         view = card_evidence(card, site, state.snapshot, day, words)
         if view is None:
             return problem_response(404)
+        return self._pages.answer("evidence.html", choices, view=view)
+
+    async def _window_evidence(
+        self, request: Request, choices: Choices, site: Site, card: str
+    ) -> Response:
+        """Of a figure of a window: `window-<kpi>?from=…&to=…`."""
+        kpi, _, query = card.removeprefix(_WINDOW_PREFIX).partition("?")
+        words = load_words()[choices.language]
+        try:
+            history = self._reader.history("energy", site, dict(parse_qsl(query)))
+        except HistoryError as error:
+            return problem_response(400, str(error))
+        ask = await self._reader.ask(site, history, words)
+        known = history.known
+        rows = await to_thread.run_sync(lambda: window_kpis(ask, known)) if known else {}
+        if kpi not in rows:
+            return problem_response(404)
+        view = window_evidence(rows[kpi], site, words)
         return self._pages.answer("evidence.html", choices, view=view)

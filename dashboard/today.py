@@ -15,6 +15,7 @@ from typing import Any
 
 from anyio import to_thread
 
+from analytics.systems import SystemEnergies
 from core.clock import Clock
 from core.errors import StoreError
 from core.kpis import KpiValue
@@ -50,6 +51,7 @@ TODAY_KPIS = (
 # Figures older than so many times the holding time are not shown without trying again first.
 _OLDEST_HOLDS = 4
 ComputeKpis = Callable[..., list[KpiValue]]
+ReadSystems = Callable[..., SystemEnergies | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,14 @@ class SiteDay:
             day.
         kpis: Figures of the window by (KPI, subject).
         power: The last 24 hours; None for a site without meters on both sides.
+        systems: Energy by system of the last 24 hours and of the window.
     """
 
     now_ms: int
     window: Period | None
     kpis: dict[tuple[str, str], KpiValue]
     power: PowerDay | None
+    systems: SystemEnergies | None = None
 
     def site_kpi(self, kpi: str) -> KpiValue | None:
         """The figure of the whole site, if there is one."""
@@ -87,8 +91,12 @@ def compute_site_day(
     records: RollupRecords,
     now_ms: int,
     compute: ComputeKpis,
+    read_systems: ReadSystems | None = None,
 ) -> SiteDay:
     """Ask analytics for today's figures and for the energies of the last 24 hours.
+
+    Args:
+        read_systems: Reads energies by system; `analytics.systems.read_systems`.
 
     Raises:
         StoreError: The store does not answer.
@@ -105,7 +113,16 @@ def compute_site_day(
         window=window,
         kpis={(value.kpi, value.subject): value for value in figures},
         power=_power_day(site, store, records, now_ms, compute),
+        systems=None
+        if read_systems is None
+        else read_systems(store, records, site, _systems_period(window, now_ms), now),
     )
+
+
+def _systems_period(window: Period | None, now_ms: int) -> Period:
+    end_ms = floor_interval_ms(now_ms - round(SETTLING.total_seconds() * 1000))
+    start_ms = end_ms - DAY_MS
+    return Period.of_ms(min(start_ms, window.start_ms) if window else start_ms, end_ms)
 
 
 def _power_day(
@@ -158,12 +175,14 @@ class SiteDays:
         settings: BoardSettings,
         clock: Clock,
         compute: ComputeKpis,
+        read_systems: ReadSystems | None = None,
     ) -> None:
         self._store = store
         self._records = records
         self._hold_s = settings.kpi_refresh.total_seconds()
         self._clock = clock
         self._compute = compute
+        self._read_systems = read_systems
         self._held: dict[str, _Held] = {}
 
     async def get(self, site: Site) -> SiteDay | None:
@@ -199,7 +218,12 @@ class SiteDays:
             try:
                 held.day = await to_thread.run_sync(
                     lambda: compute_site_day(
-                        site, self._store, self._records, self._clock.now_ms(), self._compute
+                        site,
+                        self._store,
+                        self._records,
+                        self._clock.now_ms(),
+                        self._compute,
+                        self._read_systems,
                     )
                 )
                 held.is_faulty = False

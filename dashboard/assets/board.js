@@ -7,6 +7,7 @@ import { morph } from './morph.js';
 
 const YEAR_S = 31536000;
 const HAND_MS = 240000;
+const PIECES_MS = 60000;
 const page = JSON.parse(document.getElementById('page-data').textContent);
 const words = page.words;
 const root = document.documentElement;
@@ -19,6 +20,13 @@ let isOver = false;
 
 const now = () => Date.now() + offsetMs;
 
+// Says something to the charts, once Dash has put them onto the page.
+function tellDash(store, data) {
+  if (window.dash_clientside?.set_props && document.querySelector('.charts .chartcard')) {
+    window.dash_clientside.set_props(store, { data });
+  }
+}
+
 // ------------------------------------------------------------------ brightness
 
 function isDark() {
@@ -28,9 +36,7 @@ function isDark() {
 
 function tellTheme() {
   const theme = isDark() ? 'dark' : 'light';
-  if (window.dash_clientside?.set_props && document.getElementById('power-card')) {
-    window.dash_clientside.set_props('page-theme', { data: theme });
-  }
+  tellDash('page-theme', theme);
 }
 
 function chooseTheme(theme) {
@@ -199,9 +205,7 @@ function hear(message) {
     isOver = false;
     setConnection(type === 'fault' ? 'fault' : 'live');
     document.getElementById('fault')?.toggleAttribute('hidden', type !== 'fault');
-    if (wasLost && window.dash_clientside?.set_props && document.getElementById('power-card')) {
-      window.dash_clientside.set_props('page-back', { data: heardAt });
-    }
+    if (wasLost) tellDash('page-back', heardAt);
   }
   beat();
 }
@@ -258,6 +262,80 @@ for (const type of ['pointerdown', 'pointermove', 'keydown', 'scroll']) {
   addEventListener(type, tellHand, { passive: true });
 }
 
+// ------------------------------------------------------------------ the window that a page shows
+
+// The pieces of a page that depend on its window, fetched anew from the page itself.
+async function swapPieces(address) {
+  const answer = await fetch(address, { cache: 'no-store' });
+  if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
+  const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  const focused = document.activeElement?.dataset?.range;
+  for (const piece of document.querySelectorAll('[data-swap]')) {
+    const other = fresh.getElementById(piece.id);
+    if (other && other.innerHTML !== piece.innerHTML) piece.innerHTML = other.innerHTML;
+  }
+  if (focused) document.querySelector(`#history [data-range="${focused}"]`)?.focus();
+}
+
+// Another window without another page: its address, the pieces that name it, and the charts.
+async function openWindow(address, isNew) {
+  const here = new URL(address, location.href);
+  if (isNew) history.pushState(null, '', here);
+  try {
+    await swapPieces(here);
+  } catch {
+    location.assign(here);
+    return;
+  }
+  tellDash('page', window.dash_clientside.board.readPage());
+}
+
+// Figures of a window that runs are as old as its charts.
+if (document.getElementById('tiles')) {
+  setInterval(() => {
+    const isBusy = document.hidden || isOver || lostSince !== null;
+    if (!isBusy && !document.querySelector('dialog[open]')) swapPieces(location.href).catch(() => {});
+  }, PIECES_MS);
+}
+
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('a[data-range]');
+  if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
+  if (!document.querySelector('.charts .chartcard')) return;
+  event.preventDefault();
+  openWindow(link.getAttribute('href'), true);
+});
+addEventListener('popstate', () => {
+  if (document.querySelector('.charts .chartcard')) openWindow(location.href, false);
+});
+document.addEventListener('keydown', (event) => {
+  if (event.metaKey || event.ctrlKey || event.altKey) return;
+  if (event.target.closest?.('input, textarea, select, dialog')) return;
+  const wanted = { '[': 'previous', ']': 'next' }[event.key];
+  if (wanted) document.querySelector(`#history [data-range="${wanted}"]`)?.click();
+});
+
+// Sharing: the address with the window in absolute times and the language, to the clipboard.
+document.addEventListener('click', async (event) => {
+  const link = event.target.closest('a[data-share]');
+  if (!link) return;
+  event.preventDefault();
+  const shared = new URL(link.getAttribute('href'), location.href);
+  shared.searchParams.set('lang', root.lang);
+  history.replaceState(null, '', shared);
+  try {
+    await navigator.clipboard.writeText(shared.href);
+    say(words['share.done']);
+  } catch {
+    say(shared.href);
+  }
+});
+
+function say(text) {
+  const said = document.getElementById('said');
+  if (said) said.textContent = text;
+}
+
 // ------------------------------------------------------------------ evidence
 
 const dialog = document.getElementById('evidence');
@@ -282,6 +360,23 @@ if (dialog) {
     }
     const title = content.querySelector('h2');
     if (title) title.focus();
+  });
+  // The second click: the stored intervals behind one series of the evidence.
+  dialog.addEventListener('click', async (event) => {
+    const button = event.target.closest('[data-points]');
+    if (!button) return;
+    const place = dialog.querySelector('.points');
+    try {
+      const answer = await fetch(
+        `/_board/points?site=${page.site}&lang=${root.lang}&${button.dataset.points}`,
+        { cache: 'no-store' },
+      );
+      if (!answer.ok) throw new Error(String(answer.status));
+      place.innerHTML = await answer.text();
+      place.querySelector('h3')?.focus();
+    } catch {
+      place.textContent = words['evidence.failed'];
+    }
   });
   dialog.addEventListener('click', (event) => {
     if (event.target === dialog || event.target.closest('[data-close]')) dialog.close();

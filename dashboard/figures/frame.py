@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from core.periods import INTERVAL_MS, from_ms
 from dashboard.figures.palette import LIGHT
+from dashboard.formats import format_number
 
 FONT = (
     '"Pretendard Variable", Pretendard, "Noto Sans KR", "Noto Sans CJK KR", '
@@ -26,12 +28,15 @@ FONT = (
 TEXT_PX = 12
 MARGIN = {"l": 52, "r": 104, "t": 22, "b": 28}
 NARROW_MARGIN = {"l": 48, "r": 62, "t": 22, "b": 28}
+# A small multiple: no labels at its lines' ends.
+SMALL_MARGIN = {"l": 44, "r": 10, "t": 8, "b": 24}
 LABEL_GAP_PX = 15
 # Below this share of the values themselves a difference is the arithmetic's, not the plant's.
 _LEAST_SPAN = 1e-6
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
+@lru_cache(maxsize=65_536)
 def local_iso(time_ms: int, zone: ZoneInfo) -> str:
     """A time for plotly: naive ISO in the zone, to the second."""
     return from_ms(time_ms).astimezone(zone).replace(tzinfo=None).isoformat(timespec="seconds")
@@ -127,15 +132,16 @@ def line_trace(
     colour: str = "data",
     width: float = 1.75,
     dash: str = "solid",
+    step_ms: int = INTERVAL_MS,
 ) -> dict[str, Any]:
-    """A measured line; None breaks it."""
+    """A measured line; None breaks it. A value stands in the middle of its step."""
     return {
         "type": "scatter",
         "mode": "lines",
         "name": name,
         "x": list(x),
         "y": list(y),
-        "xperiod": INTERVAL_MS,
+        "xperiod": step_ms,
         "xperiodalignment": "middle",
         "connectgaps": False,
         "line": {"color": LIGHT[colour], "width": width, "dash": dash},
@@ -146,7 +152,13 @@ def line_trace(
 
 
 def point_trace(
-    name: str, x: Sequence[str], y: Sequence[float], *, hollow: bool, colour: str = "data"
+    name: str,
+    x: Sequence[str],
+    y: Sequence[float],
+    *,
+    hollow: bool,
+    colour: str = "data",
+    step_ms: int = INTERVAL_MS,
 ) -> dict[str, Any]:
     """Points that a line alone would not show: solitary ones, and hollow the doubtful ones."""
     fill = LIGHT["surface"] if hollow else LIGHT[colour]
@@ -156,7 +168,7 @@ def point_trace(
         "name": name,
         "x": list(x),
         "y": list(y),
-        "xperiod": INTERVAL_MS,
+        "xperiod": step_ms,
         "xperiodalignment": "middle",
         "marker": {"size": 5, "color": fill, "line": {"width": 1.2, "color": LIGHT[colour]}},
         "hoverinfo": "skip",
@@ -197,11 +209,13 @@ def end_label_shifts(
     px = [(value - axis.low) / (axis.high - axis.low) * plot_px for value in values]
     order = sorted(range(len(px)), key=lambda index: px[index])
     placed = list(px)
-    for below, above in itertools.pairwise(order):
-        lack = gap_px - (placed[above] - placed[below])
-        if lack > 0:
-            placed[below] -= lack / 2.0
-            placed[above] += lack / 2.0
+    # Pushing one pair apart may push it into the next: as often as there are labels.
+    for _ in order:
+        for below, above in itertools.pairwise(order):
+            lack = gap_px - (placed[above] - placed[below])
+            if lack > 0:
+                placed[below] -= lack / 2.0
+                placed[above] += lack / 2.0
     return [after - before for after, before in zip(placed, px, strict=True)]
 
 
@@ -253,6 +267,29 @@ def vertical_line(x: str, *, colour: str = "ink-2", width: float = 1.0) -> dict[
     }
 
 
+def target_line(value: float) -> dict[str, Any]:
+    """A target: a horizontal line of long dashes over the whole plot."""
+    return {
+        "type": "line",
+        "xref": "paper",
+        "yref": "y",
+        "x0": 0.0,
+        "x1": 1.0,
+        "y0": value,
+        "y1": value,
+        "line": {"color": LIGHT["ink-2"], "width": 1.0, "dash": "10px,3px"},
+        "layer": "below",
+    }
+
+
+def tick_texts(axis: Axis) -> list[str]:
+    """The axis's numbers with as many decimals as its steps need, a comma between thousands."""
+    decimals = next(
+        (n for n in range(6) if all(abs(round(t, n) - t) < 1e-9 for t in axis.ticks)), 6
+    )
+    return [format_number(tick, decimals) for tick in axis.ticks]
+
+
 def frame(
     traces: Sequence[dict[str, Any]],
     *,
@@ -263,29 +300,16 @@ def frame(
     height: int,
     annotations: Sequence[dict[str, Any]] = (),
     shapes: Sequence[dict[str, Any]] = (),
+    margin: Mapping[str, int] = MARGIN,
 ) -> dict[str, Any]:
     """A whole figure: the traces in the frame that every chart shares."""
     boundaries = [vertical_line(local_iso(day, zone), colour="line") for day in time.days]
     return {
         "data": list(traces),
         "layout": {
-            "height": height,
-            "autosize": True,
-            "margin": dict(MARGIN),
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": FONT, "size": TEXT_PX, "color": LIGHT["ink-3"]},
-            "showlegend": False,
-            # One box for all lines; its title, a date in the library's words, is left blank.
+            **base_layout(height, margin),
+            # One box for all lines; its title is the moment in our own form.
             "hovermode": "x unified",
-            "hoverlabel": {
-                "bgcolor": LIGHT["surface"],
-                "bordercolor": LIGHT["line-2"],
-                "font": {"family": FONT, "size": TEXT_PX, "color": LIGHT["ink"]},
-                "align": "left",
-            },
-            "dragmode": False,
-            "uirevision": "keep",
             "xaxis": {
                 "type": "date",
                 "range": [local_iso(time.start_ms, zone), local_iso(time.end_ms, zone)],
@@ -306,21 +330,62 @@ def frame(
                 "spikedash": "solid",
                 "spikecolor": LIGHT["line-2"],
             },
-            "yaxis": {
-                "range": [axis.low, axis.high],
-                "fixedrange": True,
-                "showgrid": True,
-                "gridcolor": LIGHT["line"],
-                "gridwidth": 1,
-                "zeroline": False,
-                "tickmode": "array",
-                "tickvals": list(axis.ticks),
-                "ticktext": list(tick_texts),
-                "ticks": "",
-            },
+            "yaxis": value_axis(axis, tick_texts),
             "annotations": list(annotations),
             "shapes": [*boundaries, *shapes],
         },
+    }
+
+
+def base_layout(height: int, margin: Mapping[str, int]) -> dict[str, Any]:
+    """What the layouts of all charts share: size, type, box of the hover."""
+    return {
+        "height": height,
+        "autosize": True,
+        "margin": dict(margin),
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": TEXT_PX, "color": LIGHT["ink-3"]},
+        "showlegend": False,
+        "hoverlabel": {
+            "bgcolor": LIGHT["surface"],
+            "bordercolor": LIGHT["line-2"],
+            "font": {"family": FONT, "size": TEXT_PX, "color": LIGHT["ink"]},
+            "align": "left",
+        },
+        "dragmode": False,
+        "uirevision": "keep",
+    }
+
+
+def value_axis(axis: Axis, texts: Sequence[str]) -> dict[str, Any]:
+    """The vertical axis: horizontal hairlines with our own numbers."""
+    return {
+        "range": [axis.low, axis.high],
+        "fixedrange": True,
+        "showgrid": True,
+        "gridcolor": LIGHT["line"],
+        "gridwidth": 1,
+        "zeroline": False,
+        "tickmode": "array",
+        "tickvals": list(axis.ticks),
+        "ticktext": list(texts),
+        "ticks": "",
+    }
+
+
+def centre_note(text: str) -> dict[str, Any]:
+    """Words in the middle of an empty plot."""
+    return {
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0.5,
+        "y": 0.5,
+        "text": text,
+        "showarrow": False,
+        "font": {"size": TEXT_PX, "color": LIGHT["ink-2"]},
+        "bgcolor": LIGHT["surface"],
+        "borderpad": 2,
     }
 
 

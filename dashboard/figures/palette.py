@@ -38,8 +38,11 @@ DARK: dict[str, str] = {
     "g4": "#3a434c",
     "stale": "#b7a4d6",
 }
+# The forecast's colour at 22 % on light, 26 % on dark.
+BAND = "rgba(125,138,151,0.22)"
+_DARK_BAND = "rgba(131,145,160,0.26)"
 
 
 def dark_by_light() -> dict[str, str]:
     """Light colour -> dark colour, for the page's recolouring."""
-    return {LIGHT[name]: DARK[name] for name in LIGHT}
+    return {**{LIGHT[name]: DARK[name] for name in LIGHT}, BAND: _DARK_BAND}

@@ -19,11 +19,17 @@ from typing import Any
 import pytest
 
 from core.clock import SystemClock
-from core.periods import to_ms
+from core.periods import INTERVAL_MS, floor_interval_ms, from_ms, to_ms
 from core.sites import SiteRegistry
 from dashboard.accounts import FIRST_USERNAME, ensure_first_account
 from dashboard.cookies import session_cookie
-from tests.browser.board_data import board_registry, live_readings, write_history
+from dashboard.history import DAY_MS, SETTLING_MS
+from tests.browser.board_data import (
+    board_registry,
+    live_readings,
+    write_history,
+    write_hourly_figures,
+)
 from tests.conftest import REPOSITORY, skip_loudly
 from tests.services.processes import ServiceProcess, find_free_port
 
@@ -74,6 +80,7 @@ class Board:
         gap = (self.live_from - GAP[0], self.live_from - GAP[1])
         try:
             write_history(store, records, self.registry, self.live_from, gap=gap)
+            write_hourly_figures(store, self.registry.site(SITE), self.live_from)
             password = ensure_first_account(records, SystemClock())
         finally:
             records.close()
@@ -266,6 +273,15 @@ def open_browser(board: Board, meters: Meters, chromium: Any) -> Iterator[Callab
     assert faults == [], "a script failed"
 
 
+def last_day_query() -> str:
+    """A window of the last 24 hours and a little of what comes, as an address asks for it."""
+    end = floor_interval_ms(round(time.time() * 1000) - SETTLING_MS)
+    edges = {"from": end - DAY_MS, "to": end + 2 * INTERVAL_MS}
+    return "&".join(
+        f"{name}={from_ms(edge).isoformat().replace('+', '%2B')}" for name, edge in edges.items()
+    )
+
+
 def fill_in(page: Any, username: str, password: str) -> None:
     """Fill in the sign-in form and send it."""
     page.fill("#username", username)
@@ -277,5 +293,5 @@ def open_site(page: Any, site: str = SITE, query: str = "", *, chart: bool = Tru
     """Go to a site's page and wait for its chart."""
     page.goto(f"/s/{site}{query}")
     if chart:
-        page.wait_for_selector("#power-graph .js-line")
+        page.wait_for_selector("#chart-power .js-line")
     return page

@@ -15,7 +15,14 @@ from core.text import Language
 from dashboard.card_words import age_state, age_words
 from dashboard.formats import format_duration
 from dashboard.words import load_words
-from tests.browser.conftest import SITE, Board, Meters, fill_in, open_site
+from tests.browser.conftest import (
+    SITE,
+    Board,
+    Meters,
+    fill_in,
+    last_day_query,
+    open_site,
+)
 from tests.conftest import REPOSITORY
 
 Open = Callable[..., Any]
@@ -182,12 +189,12 @@ def test_an_ended_session_is_said(open_browser: Open) -> None:
 
 def test_language_switch(open_browser: Open) -> None:
     page = open_site(open_browser())
-    assert page.inner_text("#power-title") == "설비와 IT 전력"
+    assert page.inner_text("#chart-power-title") == "설비와 IT 전력"
     page.click(".top a[hreflang=en]")
-    page.wait_for_selector("#power-graph .js-line")
+    page.wait_for_selector("#chart-power .js-line")
     assert page.get_attribute("html", "lang") == "en"
-    assert page.inner_text("#card-facility h2") == "Facility power"
-    assert page.inner_text("#power-title") == "Facility and IT power"
+    assert page.inner_text("#card-facility h2") == "Power now"
+    assert page.inner_text("#chart-power-title") == "Facility and IT power"
     shown = page.inner_text("main")
     assert not re.search(r"[\uac00-\ud7a3]", shown), shown
     fresh = open_browser()
@@ -198,7 +205,7 @@ def test_language_switch(open_browser: Open) -> None:
 def test_brightness_switch_without_a_reload(open_browser: Open) -> None:
     page = open_site(open_browser())
     page.evaluate("window.__mark = 1")
-    line = "#power-graph .scatterlayer .js-line"
+    line = "#chart-power .scatterlayer .js-line"
 
     def stroke() -> str:
         return str(page.locator(line).last.evaluate("e => getComputedStyle(e).stroke"))
@@ -208,7 +215,7 @@ def test_brightness_switch_without_a_reload(open_browser: Open) -> None:
     wait_for(
         page,
         "light => getComputedStyle([...document.querySelectorAll("
-        "'#power-graph .scatterlayer .js-line')].at(-1)).stroke !== light",
+        "'#chart-power .scatterlayer .js-line')].at(-1)).stroke !== light",
         argument=light,
     )
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 25, 29)"
@@ -222,7 +229,7 @@ def test_brightness_switch_without_a_reload(open_browser: Open) -> None:
 
 def test_brightness_follows_the_system(open_browser: Open) -> None:
     page = open_site(open_browser(theme="dark"))
-    stroke = page.locator("#power-graph .scatterlayer .js-line").last.evaluate(
+    stroke = page.locator("#chart-power .scatterlayer .js-line").last.evaluate(
         "e => getComputedStyle(e).stroke"
     )
     assert stroke == "rgb(132, 146, 160)"
@@ -230,7 +237,7 @@ def test_brightness_follows_the_system(open_browser: Open) -> None:
     wait_for(
         page,
         "() => getComputedStyle([...document.querySelectorAll("
-        "'#power-graph .scatterlayer .js-line')].at(-1)).stroke === 'rgb(101, 115, 128)'",
+        "'#chart-power .scatterlayer .js-line')].at(-1)).stroke === 'rgb(101, 115, 128)'",
     )
 
 
@@ -238,19 +245,19 @@ def test_brightness_follows_the_system(open_browser: Open) -> None:
 
 
 def test_the_chart_and_its_table_and_its_file_say_the_same(open_browser: Open) -> None:
-    page = open_site(open_browser())
+    page = open_site(open_browser(), query=f"?{last_day_query()}")
     drawn = page.evaluate(
-        "document.querySelector('#power-graph .js-plotly-plot').data"
+        "document.querySelector('#chart-power .js-plotly-plot').data"
         ".filter(t => t.mode === 'lines' && !t.fill).map(t => t.y)"
     )
-    label = page.get_attribute("#power-graph-picture", "aria-label")
-    assert "설비 전력은 최근 24시간 평균" in label
+    label = page.get_attribute("#chart-power .chart", "aria-label")
+    assert label.startswith("설비: 평균 ")
     assert "수신이 없는 구간 1곳" in label
-    page.click("#power-view")
-    assert page.inner_text("#power-view") == "그림으로 보기"
-    assert not page.is_visible("#power-graph")
+    page.click("#chart-power .view")
+    assert page.inner_text("#chart-power .view") == "그림으로 보기"
+    assert not page.is_visible("#chart-power .chart")
     cells = page.eval_on_selector_all(
-        "#power-table tbody tr",
+        "#chart-power .charttable tbody tr",
         "rows => rows.map(r => [...r.cells].map(c => c.textContent))",
     )
     assert len(cells) == 96
@@ -259,18 +266,18 @@ def test_the_chart_and_its_table_and_its_file_say_the_same(open_browser: Open) -
             assert row[column].split(" (")[0] == ("—" if value is None else f"{value:,.0f}")
     assert sum(value is None for value in drawn[0]) >= 3
     with page.expect_download() as download:
-        page.click("#power-csv")
+        page.click("#chart-power .csv")
     text = download.value.path().read_text(encoding="utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["facility_power_kw"] == "" for row in rows] == [v is None for v in drawn[0]]
-    page.click("#power-view")
-    assert page.is_visible("#power-graph")
+    page.click("#chart-power .view")
+    assert page.is_visible("#chart-power .chart")
 
 
 def test_the_chart_has_height_a_gap_and_no_way_out(open_browser: Open) -> None:
-    page = open_site(open_browser())
-    assert page.locator("#power-graph .main-svg").first.bounding_box()["height"] > 250
-    page.hover("#power-graph", position={"x": 300, "y": 120})
+    page = open_site(open_browser(), query=f"?{last_day_query()}")
+    assert page.locator("#chart-power .main-svg").first.bounding_box()["height"] > 250
+    page.hover("#chart-power .chart", position={"x": 200, "y": 120})
     shown = page.inner_text("body")
     titles = page.eval_on_selector_all("[data-title]", "all => all.map(e => e.dataset.title)")
     for word in ("Share chart", "Upload", "Edit in", "Produced with"):
@@ -279,7 +286,7 @@ def test_the_chart_has_height_a_gap_and_no_way_out(open_browser: Open) -> None:
     assert page.locator(".modebar-btn").count() == 0
     assert page.locator("input[type=file]").count() == 0
     names = page.evaluate(
-        "document.querySelector('#power-graph .js-plotly-plot').data.map(t => t.name)"
+        "document.querySelector('#chart-power .js-plotly-plot').data.map(t => t.name)"
     )
     assert "수신 없음" in names
 
@@ -287,7 +294,7 @@ def test_the_chart_has_height_a_gap_and_no_way_out(open_browser: Open) -> None:
 def test_the_line_of_the_present_is_at_the_present(open_browser: Open) -> None:
     page = open_site(open_browser())
     drawn = page.evaluate(
-        "document.querySelector('#power-graph .js-plotly-plot').layout.shapes.at(-1).x0"
+        "document.querySelector('#chart-power .js-plotly-plot').layout.shapes.at(-1).x0"
     )
     clock = page.inner_text("#clock")
     minutes = [int(part) for part in re.findall(r"(\d\d):(\d\d):\d\d", clock)[0]]
@@ -369,7 +376,7 @@ def test_nothing_runs_over(open_browser: Open, width: int, language: str) -> Non
     for path in (f"/s/{SITE}", "/s/naver-gak-sejong", "/", "/nothing"):
         page.goto(f"{path}?lang={language}")
         if path == f"/s/{SITE}":
-            page.wait_for_selector("#power-graph .js-line")
+            page.wait_for_selector("#chart-power .js-line")
         sideways = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
@@ -384,9 +391,11 @@ def test_nothing_runs_over(open_browser: Open, width: int, language: str) -> Non
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])
-def test_the_overview_fits_a_desktop_screen(open_browser: Open, language: str) -> None:
+def test_the_first_screen_holds_what_matters_first(open_browser: Open, language: str) -> None:
     page = open_site(open_browser(), query=f"?lang={language}")
-    assert page.evaluate("document.documentElement.scrollHeight") <= 900
+    for card in ("#card-pue", "#card-conditions", "#chart-pue-outlook", "#card-facility"):
+        box = page.locator(card).bounding_box()
+        assert box["y"] + box["height"] <= 900, card
 
 
 @pytest.mark.parametrize(("width", "least"), [(1440, 24), (390, 36)])
@@ -465,7 +474,7 @@ def test_axe_finds_nothing(open_browser: Open, meters: Meters, theme: str, width
     open_site(page)
     page.wait_for_selector("#conn[data-conn=live]", state="attached")
     assert violations(page) == []
-    page.click("#power-view")
+    page.click("#chart-power .view")
     assert violations(page) == []
     page.click("#card-it [data-evidence]")
     page.wait_for_selector("#evidence[open] h2")

@@ -17,7 +17,14 @@ from dashboard.accounts import hash_password
 from dashboard.app import create_app
 from dashboard.readiness import ReadinessReport
 from dashboard.settings import BoardSettings
-from tests.dashboard.fakes import FakeKpis, LiveStore, MemoryAccounts, real_registry
+from tests.dashboard.fakes import (
+    FakeKpis,
+    LiveStore,
+    MemoryAccounts,
+    NoEvents,
+    fake_systems,
+    real_registry,
+)
 
 # 14:32:08 in Seoul.
 NOW = datetime(2026, 11, 20, 5, 32, 8, tzinfo=UTC)
@@ -53,7 +60,9 @@ def accounts() -> MemoryAccounts:
 
 @pytest.fixture
 def store(registry: SiteRegistry, clock: FakeClock) -> LiveStore:
-    return LiveStore(registry, clock.now_ms)
+    made = LiveStore(registry, clock.now_ms)
+    made.stored = FakeKpis()
+    return made
 
 
 @pytest.fixture
@@ -80,11 +89,13 @@ def make_app(
             "registry": registry,
             "store": store.as_store(),
             "records": accounts,
-            "rollup_records": None,
+            "rollup_records": NoEvents().as_records(),
             "settings": board_settings,
             "clock": clock,
             "health": lambda: ReadinessReport(()),
             "compute_kpis": kpis,
+            "read_systems": fake_systems,
+            "read_forecast": lambda *_: None,
         }
         return create_app(**{**parts, **changed})  # type: ignore[arg-type]
 

@@ -10,10 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
+from analytics.results import result_row
+from analytics.systems import SystemEnergies
 from core.errors import StoreUnavailableError
 from core.kpis import KPIS, Coverages, KpiValue
-from core.periods import Period, calendar_periods, to_ms
-from core.ports import Account, Session, TimeSeriesStore
+from core.periods import INTERVAL_MS, Period, calendar_periods, from_ms, to_ms
+from core.ports import Account, ResultRow, RollupRecords, Session, TimeSeriesStore
 from core.quality import Shares, Verdict
 from core.samples import Quality, Sample, SeriesKey
 from core.site_files import build_registry
@@ -122,6 +126,7 @@ class LiveStore:
         self.silent: set[str] = set()
         self.silent_site = ""
         self.silent_age_ms: int | None = None
+        self.stored: FakeKpis | None = None
         self.scale = 1.0
 
     def read_latest(self, site: str) -> list[Sample]:
@@ -139,6 +144,37 @@ class LiveStore:
                 one = replace(one, time_ms=now_ms - self.silent_age_ms)
             answer.append(one)
         return answer
+
+    def read_results(
+        self,
+        site: str,
+        kind: str,
+        period: Period,
+        *,
+        names: Sequence[str] | None = None,
+        resolution: str | None = None,
+        subject: str | None = None,
+    ) -> list[ResultRow]:
+        """Figures as `FakeKpis` computes them, stored."""
+        if self.is_down:
+            raise StoreUnavailableError("the store of this test is down")
+        if kind != "kpi" or self.stored is None:
+            return []
+        found = self._registry.site(site)
+        now = from_ms(self._now_ms())
+        rows = self.stored(
+            None, None, found, period, resolution=str(resolution), kpis=names, now=now
+        )
+        return [
+            result_row(found, cast(Any, resolution), row)
+            for row in rows
+            if row.end <= now and row.subject == (subject or row.subject)
+        ]
+
+    def read_intervals(self, site: str, period: Period, **_wanted: object) -> list[Any]:
+        if self.is_down:
+            raise StoreUnavailableError("the store of this test is down")
+        return []
 
     def as_store(self) -> TimeSeriesStore:
         return cast(TimeSeriesStore, self)
@@ -212,14 +248,17 @@ class FakeKpis:
         verdict, reason, coverage = self.verdict, self.reason, self.coverage
         if subject != "site":
             value = _TODAY[kpi] / 3.0
-        if resolution == "15m":
+        if resolution in {"15m", "hour"}:
+            hours = {"15m": 0.25, "hour": 1.0}[resolution]
             verdict, reason, coverage = Verdict.FINAL, "", 1.0
             local = piece.start.astimezone(site.zone)
             hour = local.hour + local.minute / 60.0
             shape = 1.0 + 0.06 * math.sin((hour - 9.0) / 24.0 * 2.0 * math.pi)
             wiggle = 1.0 + 0.004 * math.sin(to_ms(piece.start) / 1.3e6)
             base = 25_600.0 if kpi == "facility_energy" else 20_400.0
-            value = base * shape * wiggle / 4.0
+            value = base * shape * wiggle * hours
+            if kpi == "pue":
+                value = 1.2549 + 0.01 * shape
             if local.hour in self.missing_hours:
                 value, verdict, coverage = None, Verdict.REFUSED, 0.0
         elif verdict is Verdict.REFUSED:
@@ -242,3 +281,26 @@ class FakeKpis:
             series=("grid-a/active_energy_kwh", "grid-b/active_energy_kwh"),
             parts=dict(_PARTS.get(kpi, {})) if value is not None else {},
         )
+
+
+class NoEvents:
+    """`RollupRecords` of a site at which nothing happened."""
+
+    def read_events(self, site: str, period: Period, *, device: str | None = None) -> list[Any]:
+        return []
+
+    def as_records(self) -> RollupRecords:
+        return cast(RollupRecords, self)
+
+
+def fake_systems(
+    _store: object, _records: object, site: Site, period: Period, _now: datetime
+) -> SystemEnergies:
+    """Energy by system of a fixed size: PUE 1.268 = 1 + 0.17 + 0.05 + 0.02 + 0.028."""
+    start_ms = np.arange(period.start_ms, period.end_ms, INTERVAL_MS, dtype=np.int64)
+    it = np.full(len(start_ms), 5_100.0)
+    shares = {"it": 1.0, "cooling": 0.17, "losses": 0.05, "lighting": 0.02}
+    energy = {name: it * share for name, share in shares.items()}
+    devices = {"it": ("pdu-1a",), "cooling": ("chiller-1",), "lighting": ("lighting-1",)}
+    facility = it * 1.2683
+    return SystemEnergies(site, start_ms, facility, energy, facility, energy, devices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,12 +15,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.periods import INTERVAL_MS, from_ms, to_ms
+from core.periods import INTERVAL_MS, Period, from_ms, to_ms
 from core.quality import Verdict
 from core.text import Language
 from dashboard.figures import frame, palette
-from dashboard.figures.power import HEIGHT, PowerChart, power_chart
-from dashboard.power_day import DAY_MS, PowerDay, PowerPoint, missing_spans
+from dashboard.figures.lines import (
+    MOST_POINTS,
+    Line,
+    LinesAsk,
+    LinesDrawn,
+    Series,
+    draw_lines,
+    missing_spans,
+    window_axis,
+)
 from dashboard.words import load_words
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -27,26 +36,51 @@ NOW = to_ms(datetime(2026, 11, 20, 5, 32, tzinfo=UTC))
 END = to_ms(datetime(2026, 11, 20, 5, 30, tzinfo=UTC))
 
 
-def make_day(
-    *, gaps: tuple[int, ...] = (), it_gaps: tuple[int, ...] | None = None, estimated: int = -1
-) -> PowerDay:
+DAY_MS = 86_400_000
+HEIGHT = 280
+
+
+def make_series(base: float, missing: tuple[int, ...] = (), estimated: int = -1) -> Series:
     starts = tuple(range(END - DAY_MS, END, INTERVAL_MS))
-
-    def points(base: float, missing: tuple[int, ...]) -> tuple[PowerPoint, ...]:
-        return tuple(
-            PowerPoint(None, Verdict.REFUSED)
-            if index in missing
-            else PowerPoint(base + index, Verdict.FINAL, is_estimated=index == estimated)
-            for index in range(len(starts))
-        )
-
-    return PowerDay(
-        starts, points(25_000.0, gaps), points(20_000.0, gaps if it_gaps is None else it_gaps), NOW
+    values = tuple(None if at in missing else base + at for at in range(len(starts)))
+    return Series(
+        starts,
+        values,
+        INTERVAL_MS,
+        tuple(Verdict.REFUSED if at in missing else Verdict.FINAL for at in range(len(starts))),
+        tuple(at == estimated for at in range(len(starts))),
     )
 
 
-def draw(day: PowerDay, language: Language = "ko") -> PowerChart:
-    return power_chart(day, SEOUL, load_words()[language])
+def make_day(
+    *, gaps: tuple[int, ...] = (), it_gaps: tuple[int, ...] | None = None, estimated: int = -1
+) -> tuple[Series, Series]:
+    it = make_series(20_000.0, gaps if it_gaps is None else it_gaps, estimated)
+    return make_series(25_000.0, gaps, estimated), it
+
+
+def draw(day: tuple[Series, Series], language: Language = "ko") -> LinesDrawn:
+    words = load_words()[language]
+    names = (words("power.facility"), words("power.it"))
+    lines = (
+        Line(names[0], day[0], "facility_power_kw", "measured", names[0]),
+        Line(names[1], day[1], "it_power_kw", "second", names[1]),
+    )
+    return draw_lines(ask_of(*lines), words)
+
+
+def ask_of(*lines: Line, days: int = 1) -> LinesAsk:
+    return LinesAsk(
+        lines=lines,
+        window=Period.of_ms(END - days * DAY_MS, NOW + 12 * 60_000),
+        settled_ms=END,
+        now_ms=NOW,
+        zone=SEOUL,
+        height=HEIGHT,
+        unit="kW",
+        decimals=0,
+        data="simulated",
+    )
 
 
 def leaves(value: Any) -> Iterator[Any]:
@@ -60,7 +94,7 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def lines(chart: PowerChart) -> list[dict[str, Any]]:
+def lines(chart: LinesDrawn) -> list[dict[str, Any]]:
     return [t for t in chart.figure["data"] if t["mode"] == "lines" and "fill" not in t]
 
 
@@ -139,7 +173,7 @@ def test_a_gap_of_one_side_names_it() -> None:
     chart = draw(make_day(it_gaps=(20, 21, 22, 23)), "en")
     (hatch,) = [trace for trace in chart.figure["data"] if "fillpattern" in trace]
     assert hatch["name"] == "IT: no data"
-    assert "Facility power" in chart.summary
+    assert chart.summary.startswith("Facility: mean")
     assert chart.summary.count("without data") == 1
 
 
@@ -148,7 +182,7 @@ def test_no_data_at_all_keeps_the_axis() -> None:
     (hatch,) = [trace for trace in chart.figure["data"] if "fillpattern" in trace]
     assert hatch["name"] == "이 기간에는 자료가 없습니다"
     assert set(chart.figure["layout"]["yaxis"]["ticktext"]) == {""}
-    assert "최근 24시간 자료가 없습니다" in chart.summary
+    assert chart.summary.count("이 기간에는 자료가 없습니다") == 2
 
 
 def test_a_lonely_interval_is_a_point_and_a_doubtful_one_is_hollow() -> None:
@@ -169,16 +203,20 @@ def test_table_and_picture_hold_the_same_numbers() -> None:
             for row in chart.rows
         ]
         assert shown == trace["y"]
-    assert chart.rows[0][0] == "11-19 14:30–14:45"
-    assert chart.rows[38][0].endswith("00:00–00:15")
-    assert chart.rows[37][0].endswith("23:45–24:00")
+    assert chart.rows[0][0] == "11-19 14:30"
+    assert chart.rows[38][0] == "11-20 00:00"
+    assert [row[2] for row in chart.csv_rows] == list(lines(chart)[0]["y"])
+    assert chart.csv_rows[0][:2] == ("2026-11-19T14:30:00+09:00", "2026-11-19T14:45:00+09:00")
 
 
 def test_the_subtitle_says_where_the_axis_starts() -> None:
+    from dashboard.figures.lines import axis_words
+
     chart = draw(make_day())
     low = chart.figure["layout"]["yaxis"]["range"][0]
     assert low > 0
-    assert f"세로축은 {low:,.0f} kW부터" in chart.subtitle
+    assert axis_words(chart.axis, "kW", load_words()["ko"]) == f"세로축은 {low:,.0f} kW부터"
+    assert axis_words(frame.nice_axis([1.0, 9.0]), "kW", load_words()["ko"]) == ""
 
 
 def test_labels_stand_in_the_margin_and_do_not_touch() -> None:
@@ -222,8 +260,8 @@ def test_colours_are_tokens_and_every_token_has_a_dark_twin() -> None:
 def test_missing_spans_join_neighbours() -> None:
     day = make_day(gaps=(0, 1, 5, 95))
     step = INTERVAL_MS
-    first = day.start_ms[0]
-    assert missing_spans(day.start_ms, day.facility) == [
+    first = day[0].start_ms[0]
+    assert missing_spans(day[0], END) == [
         (first, first + 2 * step),
         (first + 5 * step, first + 6 * step),
         (first + 95 * step, first + 96 * step),
@@ -236,3 +274,71 @@ def test_the_answer_is_small() -> None:
     chart = draw(make_day())
     body = json.dumps({"figure": chart.figure, "narrow": chart.narrow}).encode()
     assert len(gzip.compress(body)) < 15_000
+
+
+# ------------------------------------------------------------ comparison, targets, long windows
+
+
+def test_a_comparison_is_dashed_and_lies_on_the_days_it_is_compared_with() -> None:
+    words = load_words()["en"]
+    mine = make_series(25_000.0)
+    before = Line("before", make_series(24_000.0, (5,)), "facility_before", "compare", "before")
+    chart = draw_lines(ask_of(Line("now", mine, "facility"), before), words)
+    now, then = lines(chart)
+    assert then["x"] == now["x"]
+    assert then["line"]["dash"] == "5px,3px"
+    # What is missing in the comparison is a break, not this window's gap.
+    assert not [trace for trace in chart.figure["data"] if "fillpattern" in trace]
+    assert chart.columns == ("Time", "now (kW)", "before (kW)")
+    assert chart.rows[5][2] == "—"
+
+
+def test_a_target_is_a_long_dash_with_its_words_in_the_margin() -> None:
+    words = load_words()["en"]
+    ask = replace(ask_of(Line("PUE", make_series(1.0), "pue")), target=(90.0, "target 90"))
+    chart = draw_lines(ask, words)
+    (line,) = [one for one in chart.figure["layout"]["shapes"] if one["yref"] == "y"]
+    assert (line["y0"], line["y1"], line["line"]["dash"]) == (90.0, 90.0, "10px,3px")
+    labels = {a["text"]: a for a in chart.figure["layout"]["annotations"]}
+    assert labels["target 90"]["xref"] == "paper"
+    assert labels["target 90"]["x"] == 1.0
+    assert chart.figure["layout"]["yaxis"]["range"][1] >= 90.0
+
+
+@pytest.mark.parametrize("days", [1, 2, 3, 7, 10, 30, 62, 400])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_ticks_of_any_window_are_few_and_in_order(days: int, narrow: bool) -> None:
+    axis = window_axis(
+        Period.of_ms(NOW - days * DAY_MS, NOW),
+        SEOUL,
+        load_words()["ko"],
+        small=False,
+        narrow=narrow,
+    )
+    assert 2 <= len(axis.ticks) <= (6 if narrow and days != 7 and days != 10 else 10)
+    moments = [moment for moment, _ in axis.ticks]
+    assert moments == sorted(set(moments))
+    assert all(axis.start_ms <= moment < axis.end_ms for moment in moments)
+
+
+def test_nothing_is_missing_after_what_has_settled() -> None:
+    series = make_series(25_000.0, tuple(range(90, 96)))
+    assert missing_spans(series, series.start_ms[90]) == []
+    assert missing_spans(series, series.start_ms[92]) == [
+        (series.start_ms[90], series.start_ms[92])
+    ]
+
+
+def test_a_ratio_has_the_mean_of_its_sums() -> None:
+    words = load_words()["en"]
+    line = Line("PUE", make_series(1.0), "pue", averages=False)
+    assert "mean" not in draw_lines(ask_of(line), words).summary
+    weighted = draw_lines(ask_of(replace(line, mean=7.0)), words).summary
+    assert "mean 7 kW" in weighted
+
+
+def test_more_points_than_a_chart_may_carry_are_refused() -> None:
+    count = MOST_POINTS + 1
+    series = Series(tuple(range(count)), (1.0,) * count)
+    with pytest.raises(ValueError, match="2001 points"):
+        draw_lines(ask_of(Line("x", series, "x")), load_words()["en"])

@@ -7,7 +7,6 @@ import io
 import json
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -39,13 +38,14 @@ def test_every_card_says_when_it_becomes_late_by_itself(
     cards = re.findall(r'id="card-(\w+)"[^>]*data-late="(\d+)" data-stale="(\d+)"', page)
     assert [name for name, _, _ in cards] == [
         "pue",
+        "conditions",
         "facility",
-        "it",
-        "wue",
-        "ref",
         "rain",
         "solar",
         "accelerators",
+        "it",
+        "wue",
+        "ref",
         "reception",
     ]
     assert {name: (late, stale) for name, late, stale in cards}["facility"] == (
@@ -158,6 +158,8 @@ def test_the_schema_is_served_and_names_the_routes(person: Callable[[str], TestC
         "/api/v1/sites/{site_id}",
         "/api/v1/sites/{site_id}/power.csv",
         "/api/v1/portfolio.csv",
+        "/api/v1/sites/{site_id}/charts/{chart_id}.csv",
+        "/api/v1/sites/{site_id}/intervals.csv",
         "/api/v1/live",
         "/api/v1/live/snapshot",
     }
@@ -254,9 +256,8 @@ def test_charts_offer_nothing_to_the_outside() -> None:
     assert GRAPH_CONFIG["displaylogo"] is False
     assert GRAPH_CONFIG["displayModeBar"] is False
     drawn = graph("x", 123)
-    assert drawn.children.style == {"height": "123px"}
-    assert drawn.children.figure["layout"]["height"] == 123
-    assert drawn.role == "img"
+    assert drawn.style == {"height": "123px"}
+    assert drawn.figure["layout"]["height"] == 123
 
 
 def test_every_graph_comes_from_the_one_factory() -> None:
@@ -274,94 +275,3 @@ def test_the_page_opens_no_websocket(person: Callable[[str], TestClient]) -> Non
     config = re.search(r'<script id="_dash-config"[^>]*>(.*?)</script>', page)
     assert config is not None
     assert "websocket" not in json.loads(config.group(1))
-
-
-# ------------------------------------------------------------ callbacks
-
-
-def callback_body(app: FastAPI, client: TestClient, page: object) -> dict[str, Any]:
-    (entry,) = [
-        one
-        for one in client.get("/_dash-dependencies").json()
-        if "power-chart.data" in one["output"] and one["clientside_function"] is None
-    ]
-    outputs = [
-        dict(zip(("id", "property"), name.rsplit(".", 1), strict=True))
-        for name in entry["output"].strip(".").split("...")
-    ]
-    inputs = [{**one, "value": page if one["id"] == "page" else None} for one in entry["inputs"]]
-    return {
-        "output": entry["output"],
-        "outputs": outputs,
-        "inputs": inputs,
-        "state": [{**one, "value": None} for one in entry["state"]],
-        "changedPropIds": ["page.data"],
-    }
-
-
-def test_the_chart_of_a_site(app: FastAPI, person: Callable[[str], TestClient]) -> None:
-    client = person("ansan")
-    body = callback_body(app, client, {"site": "kakao-ansan", "language": "en"})
-    answer = client.post("/_dash-update-component", json=body)
-    assert answer.status_code == 200
-    told = answer.json()["response"]
-    assert told["power-title"]["children"] == "Facility and IT power"
-    assert told["power-graph-picture"]["aria-label"].startswith("Facility power over the last")
-    assert told["power-csv"]["href"] == "/api/v1/sites/kakao-ansan/power.csv?lang=en"
-    assert told["power-chart"]["data"]["figure"]["data"]
-    assert told["power-fault"]["hidden"] is True
-
-
-@pytest.mark.parametrize("name", ["sejong", "ministry", "office", "nobody"])
-def test_a_chart_is_drawn_for_its_people_only(
-    app: FastAPI, person: Callable[[str], TestClient], name: str
-) -> None:
-    client = person(name)
-    body = callback_body(app, client, {"site": "kakao-ansan", "language": "en"})
-    answer = client.post("/_dash-update-component", json=body)
-    assert answer.status_code in {200, 204}
-    assert "25," not in answer.text
-    assert "power-chart" not in answer.text
-
-
-@pytest.mark.parametrize(
-    "page",
-    [None, 7, "kakao-ansan", [], {}, {"site": 7}, {"site": {"$gt": ""}}, {"site": "../x"}],
-)
-def test_whatever_a_browser_sends_is_no_site(
-    app: FastAPI, person: Callable[[str], TestClient], page: object
-) -> None:
-    client = person("admin")
-    answer = client.post("/_dash-update-component", json=callback_body(app, client, page))
-    assert answer.status_code in {200, 204}
-    assert "power-chart" not in answer.text
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"not json",
-        b"[]",
-        b"{}",
-        b'{"output": "no-such.callback"}',
-        b'{"output": ["x"]}',
-        b'{"output": 7, "inputs": 7}',
-        b"[" * 100_000,
-        b'{"output": "power-graph.figure", "inputs": "x"}',
-    ],
-)
-def test_a_malformed_call_is_a_400(person: Callable[[str], TestClient], body: bytes) -> None:
-    headers = {"Content-Type": "application/json"}
-    answer = person("admin").post("/_dash-update-component", content=body, headers=headers)
-    assert answer.status_code == 400
-
-
-def test_every_server_callback_asks_for_permission(app: FastAPI) -> None:
-    """A callback that is added without an entry here has not been thought about."""
-    from dashboard.callback_guard import CallbackGuard
-
-    (guard,) = [m for m in app.user_middleware if m.cls is CallbackGuard]
-    served = [name for name, one in guard.kwargs["outputs"].items() if "callback" in one]
-    assert len(served) == 1
-    assert "power-chart.data" in served[0]

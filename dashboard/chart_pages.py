@@ -1,0 +1,24 @@
+"""Every chart of every page, declared once; a page shows exactly those that it lists."""
+
+from __future__ import annotations
+
+from dashboard.chart_spec import ChartPage, ChartSpec
+from dashboard.charts_energy import ENERGY_CHARTS
+from dashboard.charts_overview import OVERVIEW_CHARTS
+
+PAGES: dict[str, ChartPage] = {
+    page.name: page
+    for page in (
+        ChartPage("overview", OVERVIEW_CHARTS, default="day"),
+        ChartPage("energy", ENERGY_CHARTS, default="week"),
+    )
+}
+
+CHARTS: dict[str, ChartSpec] = {spec.id: spec for page in PAGES.values() for spec in page.charts}
+
+
+def page_of(chart_id: str) -> str:
+    """Name of the page that lists a chart."""
+    return next(
+        name for name, page in PAGES.items() if any(spec.id == chart_id for spec in page.charts)
+    )
