@@ -33,6 +33,8 @@ from dashboard.page_context import Pages
 from dashboard.points import points_routes
 from dashboard.problems import problem_response
 from dashboard.readiness import ReadinessReport
+from dashboard.resource_pages import ResourcePages
+from dashboard.resource_reads import FigureReads
 from dashboard.sessions import Sessions
 from dashboard.settings import BoardSettings
 from dashboard.shell import Shell
@@ -124,11 +126,19 @@ def create_app(
         reader=reader,
         clock=clock,
     )
+    resource_pages = ResourcePages(
+        registry=registry,
+        pages=pages,
+        charted=charted,
+        charts=reader,
+        reads=FigureReads(store, rollup_records, settings, clock, compute_kpis),
+    )
     app.state.live_hub = hub
     # Ours come first: what Dash adds behind them never answers for a page.
     app.include_router(health_routes(health))
     app.include_router(login_routes(sessions, pages, settings))
     app.include_router(site_pages.routes())
+    app.include_router(resource_pages.routes())
     app.include_router(feed.board_routes())
     app.include_router(feed.api_routes())
     app.include_router(api_routes(registry, days))

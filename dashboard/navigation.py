@@ -28,5 +28,8 @@ EVERYWHERE = (MenuEntry("sites", "/", "nav.sites", "know"),)
 OF_A_SITE = (
     MenuEntry("overview", "/s/{site}", "nav.overview", "live"),
     MenuEntry("energy", "/s/{site}/energy", "nav.energy", "live"),
+    MenuEntry("water", "/s/{site}/water", "nav.water", "live"),
+    MenuEntry("solar", "/s/{site}/solar", "nav.solar", "live"),
+    MenuEntry("accelerators", "/s/{site}/accelerators", "nav.accelerators", "live"),
 )
 DOCUMENTS: tuple[MenuEntry, ...] = ()

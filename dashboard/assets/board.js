@@ -332,8 +332,17 @@ if (dialog) {
     const query = new URLSearchParams({
       site: page.site, id: button.dataset.evidence, lang: root.lang,
     });
+    // Figures of the page's window are asked for with it.
+    const isOfWindow = 'ofWindow' in button.dataset;
+    if (isOfWindow) {
+      const here = new URLSearchParams(location.search);
+      for (const name of ['range', 'from', 'to']) {
+        if (here.has(name)) query.set(name, here.get(name));
+      }
+    }
+    const address = isOfWindow ? '/_board/figures/evidence' : '/_board/evidence';
     try {
-      const answer = await fetch(`/_board/evidence?${query}`, { cache: 'no-store' });
+      const answer = await fetch(`${address}?${query}`, { cache: 'no-store' });
       if (!answer.ok) throw new Error(String(answer.status));
       content.innerHTML = await answer.text();
     } catch {

@@ -1,0 +1,3 @@
+from dashboard.chart_spec import ChartSpec
+
+ACCELERATOR_CHARTS: tuple[ChartSpec, ...] = ()

@@ -1,0 +1,3 @@
+from dashboard.chart_spec import ChartSpec
+
+SOLAR_CHARTS: tuple[ChartSpec, ...] = ()

@@ -1,0 +1,3 @@
+from dashboard.chart_spec import ChartSpec
+
+WATER_CHARTS: tuple[ChartSpec, ...] = ()
