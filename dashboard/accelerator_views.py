@@ -89,8 +89,9 @@ class AcceleratorView:
     groups_card: Card | None
     groups: tuple[GroupFigures, ...]
     sides: tuple[SideFigures, ...]
-    level: str
+    facts: tuple[tuple[str, str], ...]
     missing: tuple[str, ...]
+    as_of: str = ""
 
 
 def has_accelerators(site: Site) -> bool:
@@ -106,7 +107,7 @@ def accelerator_view(
     role, devices = accelerators_of(site)
     if not devices:
         missing = (words("accelerators.none"),)
-        return AcceleratorView(None, None, None, None, None, (), None, (), (), "", missing)
+        return AcceleratorView(None, None, None, None, None, (), None, (), (), (), missing)
     kinds = [kind for kind in KINDS if any(d.latest.kind == kind for d in devices)]
     return AcceleratorView(
         energy=b.card(
@@ -142,8 +143,13 @@ def accelerator_view(
         ),
         groups=tuple(_groups(b, devices)),
         sides=tuple(_sides(b)),
-        level=words(LEVEL_WORDS[role]),
+        facts=(
+            (words("accelerators.level"), words(LEVEL_WORDS[role])),
+            (words("accelerators.col_method"), _method(devices, words)),
+            (words("accelerators.kind_of_figure"), words("accelerators.own")),
+        ),
         missing=(),
+        as_of=b.as_of(),
     )
 
 
@@ -183,14 +189,6 @@ def _kind(b: ResourceCards, kind: str, devices: list[Device]) -> KindFigures:
                 share=formats.format_share(mean_kw / rated, 0),
             )
     share = None if kwh is None or it is None or not it.value else kwh / it.value
-    counters = sum(1 for device in mine if "energy_kwh" in device.metrics())
-    method = (
-        "accelerators.counted"
-        if counters == len(mine)
-        else "accelerators.integrated"
-        if not counters
-        else "accelerators.mixed"
-    )
     coverage = least_coverage(row) if row is not None else None
     return KindFigures(
         name=kind.upper(),
@@ -204,7 +202,7 @@ def _kind(b: ResourceCards, kind: str, devices: list[Device]) -> KindFigures:
         bar=bar,
         share_of_it=formats.format_share(share, 2),
         coverage=formats.format_share(coverage),
-        method=b.t(method),
+        method=_method(mine, b.t),
         why=reason_words(row, b.t) if row is not None else "",
     )
 
@@ -213,6 +211,14 @@ def _energy(row: KpiValue | None) -> str:
     if row is None or row.value is None:
         return formats.NO_VALUE
     return format_amount("accelerator_energy_kwh", row.value)
+
+
+def _method(devices: list[Device], words: Words) -> str:
+    """How their energy is known."""
+    counters = sum(1 for device in devices if "energy_kwh" in device.metrics())
+    if counters == len(devices):
+        return words("accelerators.counted")
+    return words("accelerators.mixed" if counters else "accelerators.integrated")
 
 
 def _rated_kw(devices: list[Device]) -> float | None:

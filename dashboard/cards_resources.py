@@ -120,7 +120,9 @@ def solar(b: CardBuilder) -> Card:
         notes = (b.t("solar.share", share=formats.format_share(share)),)
     power = b.live_figure(value, 1, label=b.t("solar.now_label"), notes=notes)
     energy = b.kpi_figure("pv_energy", b.t("solar.energy_label"))
-    return b.live_card("solar", b.t("solar.title"), value, power, energy)
+    card = b.live_card("solar", b.t("solar.title"), value, power, energy)
+    has_marks = any(array.expected_kw is not None for array in b.live.arrays)
+    return replace(card, subtitle=b.t("solar.mark_subtitle") if has_marks else "")
 
 
 def array_rows(b: CardBuilder) -> list[ArrayRow]:

@@ -94,6 +94,19 @@ class ResourceCards:
             notes=notes,
         )
 
+    def as_of(self) -> str:
+        """From when to when the figures of the page run, said once."""
+        period = self.figures.period
+        if period is None:
+            return ""
+        start, end = (moment.astimezone(self.site.zone) for moment in (period.start, period.end))
+        return self.t(
+            "resource.as_of",
+            start=f"{start:%Y-%m-%d %H:%M}",
+            end=f"{end:%Y-%m-%d %H:%M}",
+            zone=formats.zone_name(end, self.site.zone),
+        )
+
     def _freshness(self) -> Freshness:
         period = self.figures.period
         if period is None or not self.history.is_running:

@@ -76,6 +76,7 @@ class SolarView:
     share: Card | None
     magnified: Magnified | None
     missing: tuple[str, ...]
+    as_of: str = ""
 
 
 def has_solar(site: Site) -> bool:
@@ -106,7 +107,7 @@ def solar_view(site: Site, history: HistoryQuestion, figures: Figures, words: Wo
         ratio=b.card(
             "solar_ratio",
             words("solar.ratio_title"),
-            b.figure("pv_performance_ratio", note=words("solar.ratio_note")),
+            b.figure("pv_performance_ratio", note=words("solar.ratio_short")),
             evidence="solar_ratio",
         ),
         use=b.card(
@@ -131,6 +132,7 @@ def solar_view(site: Site, history: HistoryQuestion, figures: Figures, words: Wo
         ),
         magnified=_magnified(b),
         missing=(),
+        as_of=b.as_of(),
     )
 
 

@@ -169,6 +169,7 @@ class WaterView:
     share: ShareView | None
     limit: LimitView | None
     missing: tuple[str, ...]
+    as_of: str = ""
 
 
 def has_water(site: Site) -> bool:
@@ -200,6 +201,7 @@ def water_view(site: Site, history: HistoryQuestion, figures: Figures, words: Wo
         share=_share_view(b) if rain and water else None,
         limit=_limit(b) if water else None,
         missing=tuple(missing),
+        as_of=b.as_of(),
     )
 
 
@@ -252,9 +254,15 @@ def _wue(b: ResourceCards) -> Card:
     notes = [target] if target else []
     if it_kwh is not None:
         notes.append(b.t("water.wue_it", energy=formats.format_number(it_kwh / 1000.0, 1)))
-    total = replace(total, notes=(*total.notes, " · ".join(notes))) if notes else total
     potable = b.figure("wue_potable", label=b.t("water.wue_potable"))
-    return b.card("water_wue", b.t("water.wue_title"), total, potable, evidence="water_wue")
+    return b.card(
+        "water_wue",
+        b.t("water.wue_title"),
+        total,
+        potable,
+        evidence="water_wue",
+        notes=(" · ".join(notes),) if notes else (),
+    )
 
 
 # ------------------------------------------------------------ balance

@@ -28,6 +28,7 @@ Key = Literal[
 LEAST_OPEN_PX = 2.0
 # Below this a volume is the arithmetic's, not the plant's.
 _NOTHING_M3 = 1e-6
+_SHOWN_M3 = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +213,8 @@ def build_flow(balance: RainBalance, sizes: Sizes = WIDE) -> Flow | None:
 
 
 def _height(key: Key, m3: float, factor: float) -> float:
-    least = LEAST_OPEN_PX if _STYLES[key] == "open" and m3 > _NOTHING_M3 else 0.0
+    # What is printed as 0.0 is no part that has to be seen.
+    least = LEAST_OPEN_PX if _STYLES[key] == "open" and m3 >= _SHOWN_M3 else 0.0
     return max(least, m3 * factor)
 
 
