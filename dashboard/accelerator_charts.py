@@ -7,7 +7,7 @@ from dashboard.accelerator_views import KINDS, has_accelerators
 from dashboard.chart_spec import Chart, ChartAsk, ChartSpec
 from dashboard.figures.lines import Line
 from dashboard.figures.panels import Bars, Panel
-from dashboard.resource_charts import RESOLUTION_WORDS, panel_chart
+from dashboard.resource_charts import RESOLUTION_WORDS, Told, held_chart, panel_chart
 from dashboard.resource_series import bar_resolution, computed_rows, series_of
 
 HEIGHT = 280
@@ -26,7 +26,7 @@ def energy_chart(ask: ChartAsk) -> Chart:
         name = kind.upper()
         series = series_of([row for row in rows if row.subject == kind], ask, resolution)
         panels.append(Panel(f"{name} kWh", "kWh", 1, bars=(Bars(name, series, _SHADES[kind]),)))
-        told.append((Line(name, series, f"{kind}_energy_kwh", averages=False), "kWh", 1))
+        told.append(Told(Line(name, series, f"{kind}_energy_kwh", averages=False), "kWh", 1))
     return panel_chart(
         ask, panels, told, height=HEIGHT, subtitle=words(RESOLUTION_WORDS[resolution])
     )
@@ -38,7 +38,7 @@ ACCELERATOR_CHARTS: tuple[ChartSpec, ...] = (
         "accelerators.chart_energy",
         "c12",
         HEIGHT,
-        energy_chart,
+        held_chart("accelerator-energy", energy_chart),
         has_accelerators,
     ),
 )

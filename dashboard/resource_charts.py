@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from dashboard.chart_spec import Chart, ChartAsk
-from dashboard.figures.lines import Line, LinesAsk, axis_words, draw_lines, joined
+from dashboard import formats
+from dashboard.chart_spec import Chart, ChartAsk, CsvCell
+from dashboard.figures.lines import (
+    Line,
+    LinesAsk,
+    axis_words,
+    cell,
+    joined,
+    line_sentence,
+    local_time,
+    moment_text,
+)
 from dashboard.figures.panels import Panel, draw_panels
 
 RESOLUTION_WORDS = {"15m": "chart.by_quarter", "hour": "chart.by_hour", "day": "chart.by_day"}
+# A picture is drawn once a minute, whoever looks.
+_HOLD_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One quantity in table, file and summary."""
+
+    line: Line
+    unit: str
+    decimals: int
+
+
+def held_chart(name: str, build: Callable[[ChartAsk], Chart]) -> Callable[[ChartAsk], Chart]:
+    """The same chart for all who ask the same within a minute."""
+
+    def read(ask: ChartAsk) -> Chart:
+        history = ask.history
+        key = (
+            "chart",
+            name,
+            ask.site.id,
+            ask.words.language,
+            history.period.start_ms,
+            history.period.end_ms,
+            history.settled_ms,
+            history.compares,
+            history.now_ms // 60_000,
+        )
+        return ask.held.get(key, _HOLD_S, lambda: build(ask))
+
+    return read
 
 
 def panel_chart(
     ask: ChartAsk,
     panels: Sequence[Panel],
-    told: Sequence[tuple[Line, str, int]],
+    told: Sequence[Told],
     *,
     height: int,
     subtitle: str,
@@ -22,64 +65,80 @@ def panel_chart(
     """A chart of panels.
 
     Args:
-        told: (line, unit, decimals) of what table, file and summary hold.
         subtitle: Before the words of where axes start.
     """
-    history, words = ask.history, ask.words
-
-    def question(lines: tuple[Line, ...], unit: str, decimals: int) -> LinesAsk:
-        return LinesAsk(
-            lines=lines,
-            window=history.period,
-            settled_ms=history.settled_ms,
-            now_ms=history.now_ms,
-            zone=ask.site.zone,
-            height=height,
-            unit=unit,
-            decimals=decimals,
-            data=ask.site.data,
-        )
-
-    drawn = draw_panels(panels, question((), "", 0), words)
-    # Each quantity with its own unit and decimals, then side by side: all on one grid.
-    tables = [draw_lines(question((line,), unit, decimals), words) for line, unit, decimals in told]
-    rows = [tuple(cells) for cells in tables[0].rows] if tables else []
-    csv_rows = [tuple(cells[:-1]) for cells in tables[0].csv_rows] if tables else []
-    for table in tables[1:]:
-        rows = _beside(rows, table.rows, 1)
-        csv_rows = _beside(csv_rows, [cells[:-1] for cells in table.csv_rows], 2)
+    words = ask.words
+    drawn = draw_panels(panels, _question(ask, height, "", 0), words)
     starts = [
         axis_words(axis, panel.unit, words)
         for axis, panel in zip(drawn.axes, panels, strict=True)
         if not panel.bars
     ]
-    columns = tables[0].columns[:1] if tables else ()
-    csv_columns = tables[0].csv_columns[:2] if tables else ()
+    rows, csv_rows = _tables(ask, told)
+    csv_columns = ["start", "end"]
+    for one in told:
+        csv_columns += [one.line.csv_name, f"{one.line.csv_name}_verdict"]
     return Chart(
         figure=drawn.figure,
         narrow=drawn.narrow,
         subtitle=joined(subtitle, *dict.fromkeys(starts)),
-        summary=" ".join(table.summary for table in tables),
-        columns=(*columns, *(column for table in tables for column in table.columns[1:])),
-        rows=tuple(rows),
-        csv_columns=(
-            *csv_columns,
-            *(column for table in tables for column in table.csv_columns[2:-1]),
-            "data",
+        summary=" ".join(
+            line_sentence(one.line, _question(ask, height, one.unit, one.decimals), words)
+            for one in told
         ),
-        csv_rows=tuple((*cells, ask.site.data) for cells in csv_rows),
+        columns=(words("table.time"), *(f"{one.line.name} ({one.unit})" for one in told)),
+        rows=rows,
+        csv_columns=(*csv_columns, "data"),
+        csv_rows=csv_rows,
     )
 
 
-def _beside(
-    rows: Sequence[tuple[object, ...]], others: Sequence[tuple[object, ...]], keys: int
-) -> list[tuple]:
-    """Rows with the cells of others of the same key behind them, keys in order."""
-    mine = {row[:keys]: row for row in rows}
-    theirs = {row[:keys]: row[keys:] for row in others}
-    width = len(next(iter(mine.values()))) - keys if mine else 0
-    more = len(next(iter(theirs.values()))) if theirs else 0
-    return [
-        (*(mine.get(key) or (*key, *[""] * width)), *(theirs.get(key) or [""] * more))
-        for key in dict.fromkeys([*mine, *theirs])
+def _question(ask: ChartAsk, height: int, unit: str, decimals: int) -> LinesAsk:
+    history = ask.history
+    return LinesAsk(
+        lines=(),
+        window=history.period,
+        settled_ms=history.settled_ms,
+        now_ms=history.now_ms,
+        zone=ask.site.zone,
+        height=height,
+        unit=unit,
+        decimals=decimals,
+        data=ask.site.data,
+    )
+
+
+def _tables(
+    ask: ChartAsk, told: Sequence[Told]
+) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[CsvCell, ...], ...]]:
+    """Rows for people and for machines; steps that are to come are left out."""
+    places = [
+        {start: place for place, start in enumerate(one.line.series.start_ms)} for one in told
     ]
+    starts = [
+        start
+        for start in sorted(set().union(*places))
+        if start < ask.history.settled_ms
+        or any(
+            start in mine and one.line.series.values[mine[start]] is not None
+            for one, mine in zip(told, places, strict=True)
+        )
+    ]
+    zone = ask.site.zone
+    rows: list[tuple[str, ...]] = []
+    files: list[tuple[CsvCell, ...]] = []
+    step_ms = told[0].line.series.step_ms if told else 0
+    for start in starts:
+        shown = [moment_text(start, step_ms, zone)]
+        kept: list[CsvCell] = [local_time(start, zone), local_time(start + step_ms, zone)]
+        for one, mine in zip(told, places, strict=True):
+            series, place = one.line.series, mine.get(start)
+            if place is None:
+                shown.append(formats.NO_VALUE)
+                kept += [None, ""]
+                continue
+            shown.append(cell(series, place, one.decimals, ask.words))
+            kept += [series.values[place], series.verdict(place).value]
+        rows.append(tuple(shown))
+        files.append((*kept, ask.site.data))
+    return tuple(rows), tuple(files)

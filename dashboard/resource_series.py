@@ -20,7 +20,8 @@ from dashboard.figures.lines import Series
 from dashboard.history import DAY_MS, HOUR_MS, STEP_MS, HistoryQuestion
 from dashboard.kpi_series import grid_of
 
-_RUNNING_S, _PAST_S = 60.0, 600.0
+# What has settled changes by late readings only; what settles next is asked for anew.
+_RUNNING_S, _PAST_S = 300.0, 600.0
 # Of a step, so much has to be covered for its mean or sum to be drawn.
 _LEAST_COVERED = 0.8
 _MOST_HOURLY_BARS_MS = 2 * DAY_MS + 2 * HOUR_MS
@@ -76,7 +77,7 @@ def series_of(
     Args:
         value: What is drawn of a figure.
     """
-    starts = grid_of(ask.site, ask.history.period, resolution)
+    starts = _grid(ask, resolution)
     found = {to_ms(row.start): row for row in rows}
     values: list[float | None] = []
     verdicts, estimated = [], []
@@ -87,6 +88,12 @@ def series_of(
         verdicts.append(row.verdict if row is not None else Verdict.REFUSED)
         estimated.append(known and row is not None and row.shares.estimated > 0.0)
     return Series(starts, tuple(values), STEP_MS[resolution], tuple(verdicts), tuple(estimated))
+
+
+def _grid(ask: ChartAsk, resolution: Resolution) -> tuple[int, ...]:
+    period = ask.history.period
+    key = ("grid", ask.site.id, resolution, period.start_ms, period.end_ms)
+    return ask.held.get(key, _PAST_S, lambda: grid_of(ask.site, period, resolution))
 
 
 def gauge_series(
@@ -102,12 +109,15 @@ def gauge_series(
         return _on_grid(ask, resolution, {})
     weights = np.where(np.isnan(block.mean), 0.0, block.covered_s)
     sums = np.where(np.isnan(block.mean), 0.0, block.mean) * weights
-    starts = grid_of(ask.site, ask.history.period, resolution)
+    starts = _grid(ask, resolution)
+    settled = ask.history.settled_ms
     found: dict[int, float] = {}
     for start, (total, seconds, length) in _by_step(
         block, starts, ask.history.period.end_ms, sums, weights
     ).items():
-        if seconds >= _LEAST_COVERED * length:
+        # The running step is drawn with what it has.
+        elapsed = min(length, (settled - start) / 1000.0)
+        if elapsed > 0.0 and seconds >= _LEAST_COVERED * elapsed:
             found[start] = total / seconds
     return _on_grid(ask, resolution, found)
 
@@ -124,13 +134,12 @@ def summed_series(
     if block is None:
         return _on_grid(ask, resolution, {})
     amounts = np.where(np.isnan(block.amount), 0.0, block.amount)
-    starts = grid_of(ask.site, ask.history.period, resolution)
+    starts = _grid(ask, resolution)
     settled = ask.history.settled_ms
     found: dict[int, float] = {}
     for start, (total, seconds, length) in _by_step(
         block, starts, ask.history.period.end_ms, amounts, block.covered_s
     ).items():
-        # The running step is drawn with what it has.
         elapsed = min(length, (settled - start) / 1000.0)
         if elapsed > 0.0 and seconds >= _LEAST_COVERED * elapsed:
             found[start] = total
@@ -177,13 +186,15 @@ def _by_step(
 
 
 def _on_grid(ask: ChartAsk, resolution: Resolution, found: dict[int, float]) -> Series:
-    starts = grid_of(ask.site, ask.history.period, resolution)
+    starts = _grid(ask, resolution)
     return Series(starts, tuple(found.get(start) for start in starts), STEP_MS[resolution])
 
 
-def hours_of(series: Series) -> float:
-    """Length of one step in hours."""
-    return series.step_ms / HOUR_MS
+def mean_power(row: KpiValue) -> float | None:
+    """An energy as its mean power; the running step over the time that has passed."""
+    if row.value is None:
+        return None
+    return row.value * 3600.0 / (row.end - row.start).total_seconds()
 
 
 def first_device(site: Site, role: str, metric: str) -> str:

@@ -10,11 +10,11 @@ from core.sites import Device
 from dashboard import formats
 from dashboard.card_words import CardWords
 from dashboard.chart_spec import Chart, ChartAsk, ChartSpec
-from dashboard.figures.lines import Line, Series, shifted
+from dashboard.figures.lines import Line, joined, shifted
 from dashboard.figures.panels import Panel
 from dashboard.kpi_charts import compare_words
-from dashboard.resource_charts import RESOLUTION_WORDS, panel_chart
-from dashboard.resource_series import computed_rows, gauge_series, hours_of, series_of
+from dashboard.resource_charts import RESOLUTION_WORDS, Told, held_chart, panel_chart
+from dashboard.resource_series import computed_rows, gauge_series, mean_power, series_of
 from dashboard.solar_views import has_solar
 
 HEIGHT = 420
@@ -37,10 +37,10 @@ def arrays_chart(ask: ChartAsk) -> Chart:
         expected = _expected(ask, array)
         if expected is not None:
             lines.append(expected)
-        told += [(_named(line, name), "kW", 1) for line in lines]
+        told += [Told(_named(line, name), "kW", 1) for line in lines]
         if (compared := before.get(array.id)) is not None:
             lines.append(compared)
-            told.append((_named(compared, name), "kW", 1))
+            told.append(Told(_named(compared, name), "kW", 1))
         rated = formats.format_number(array.latest.rated_kwp, 0)
         title = words("solar.chart_panel", name=name, rated=rated)
         panels.append(Panel(title, "kW", 1, lines=tuple(lines), from_zero=True, most_lines=3))
@@ -49,24 +49,20 @@ def arrays_chart(ask: ChartAsk) -> Chart:
         panels,
         told,
         height=HEIGHT,
-        subtitle=" · ".join(
-            text
-            for text in (
-                words("solar.chart_subtitle", resolution=words(RESOLUTION_WORDS[resolution])),
-                compare_words(ask.history, words),
-            )
-            if text
+        subtitle=joined(
+            words("solar.chart_subtitle", resolution=words(RESOLUTION_WORDS[resolution])),
+            compare_words(ask.history, words),
         ),
     )
 
 
 def _output(ask: ChartAsk, rows: list[KpiValue], array: Device) -> Line:
     series = series_of(
-        [row for row in rows if row.subject == array.id], ask, ask.history.resolution
+        [row for row in rows if row.subject == array.id], ask, ask.history.resolution, mean_power
     )
     return Line(
         name=ask.words("solar.chart_output"),
-        series=_mean_power(series),
+        series=series,
         csv_name=f"{array.id}_output_kw",
         label=ask.words("solar.chart_output"),
     )
@@ -96,20 +92,18 @@ def _before(ask: ChartAsk, rows: list[KpiValue]) -> dict[str, Line]:
     lines = {}
     for array in pv_arrays(ask.site):
         series = series_of(
-            [row for row in found if row.subject == array.id], earlier, history.resolution
+            [row for row in found if row.subject == array.id],
+            earlier,
+            history.resolution,
+            mean_power,
         )
         lines[array.id] = Line(
             name=ask.words("chart.compared_line", name=ask.words("solar.chart_output")),
-            series=shifted(_mean_power(series), history.later_ms),
+            series=shifted(series, history.later_ms),
             csv_name=f"{array.id}_output_kw_before",
             style="compare",
         )
     return lines
-
-
-def _mean_power(energy: Series) -> Series:
-    hours = hours_of(energy)
-    return energy.mapped(lambda kwh: kwh / hours)
 
 
 def _named(line: Line, array: str) -> Line:
@@ -117,5 +111,12 @@ def _named(line: Line, array: str) -> Line:
 
 
 SOLAR_CHARTS: tuple[ChartSpec, ...] = (
-    ChartSpec("solar-arrays", "solar.chart_arrays", "c12", HEIGHT, arrays_chart, has_solar),
+    ChartSpec(
+        "solar-arrays",
+        "solar.chart_arrays",
+        "c12",
+        HEIGHT,
+        held_chart("solar-arrays", arrays_chart),
+        has_solar,
+    ),
 )

@@ -64,6 +64,13 @@ _ROLE_OF = {
     "stored": "rain_tank",
 }
 _SOURCES = ("mains_m3", "reclaimed_m3", "groundwater_m3")
+# The same in the bars of the chart.
+SOURCE_SHADES = {
+    "mains_m3": "g4",
+    "reclaimed_m3": "g3",
+    "groundwater_m3": "g2",
+    "rain_reused_m3": "g1",
+}
 _SOURCE_WORDS = {
     "mains_m3": "part.mains_m3",
     "reclaimed_m3": "part.reclaimed_m3",
@@ -152,7 +159,7 @@ class LimitView:
     """Water taken from outside on each day against the declared daily limit."""
 
     card: Card
-    today: tuple[str, str]
+    today: tuple[str, str]  # day, m3 in words
     bar: Bar | None
     facts: tuple[tuple[str, str], ...]
 
@@ -408,12 +415,16 @@ def _share_view(b: ResourceCards) -> ShareView:
                 factor_words=b.t.texts["resource.magnified"],
             )
     if total_row is not None and total_row.value:
-        amounts = [
-            (b.t(_SOURCE_WORDS[name]), amount, _m3(amount))
+        known = [
+            (name, amount)
             for name in (*_SOURCES, "rain_reused_m3")
             if (amount := total_row.parts.get(name) or 0.0) > 0.0
         ]
-        parts = parts_of(amounts, total_row.value, ("g4", "g3", "g2", "g1"))
+        parts = parts_of(
+            [(b.t(_SOURCE_WORDS[name]), amount, _m3(amount)) for name, amount in known],
+            total_row.value,
+            tuple(SOURCE_SHADES[name] for name, _ in known),
+        )
     card = b.card(
         "water_slice",
         b.t("water.slice_title"),
@@ -489,7 +500,7 @@ def _limit(b: ResourceCards) -> LimitView:
             )
             bar = Bar(percent(last / limit))
     card = b.card("water_limit", b.t("water.limit_title"), subtitle=subtitle)
-    return LimitView(card, (day_name, _m3(last)), bar, tuple(facts))
+    return LimitView(card, (day_name, formats.format_number(last, 1)), bar, tuple(facts))
 
 
 def _taken(row: KpiValue) -> float | None:

@@ -87,6 +87,7 @@ def draw_panels(panels: Sequence[Panel], ask: LinesAsk, words: Words) -> PanelsD
     layout["bargap"] = 0.25
     base = layout.pop("yaxis")
     notes: list[dict[str, Any]] = []
+    seen: dict[tuple[int, ...], list[str]] = {}
     for place, ((low, high), panel, axis) in enumerate(
         zip(_domains(panels, ask.height), panels, axes, strict=True)
     ):
@@ -102,8 +103,8 @@ def draw_panels(panels: Sequence[Panel], ask: LinesAsk, words: Words) -> PanelsD
         }
         drawn = [
             *_gaps(panel, axis, ask, words),
-            *(_bar_trace(bars, panel, ask, words) for bars in panel.bars),
-            *(_line_trace(line, panel, ask, words) for line in panel.lines),
+            *(_bar_trace(bars, panel, ask, words, seen) for bars in panel.bars),
+            *(_line_trace(line, panel, ask, words, seen) for line in panel.lines),
         ]
         figure["data"] += [{**trace, "xaxis": "x", "yaxis": name} for trace in drawn]
         height = (high - low) * f.plot_height(ask.height)
@@ -179,11 +180,20 @@ def _hover(name: str, series: Series, panel: Panel, words: Words) -> list[str]:
     ]
 
 
-def _line_trace(line: Line, panel: Panel, ask: LinesAsk, words: Words) -> dict[str, Any]:
+def _x(series: Series, ask: LinesAsk, seen: dict[tuple[int, ...], list[str]]) -> list[str]:
+    """The starts as plotly takes them; series on one grid share them."""
+    if series.start_ms not in seen:
+        seen[series.start_ms] = [f.local_iso(start, ask.zone) for start in series.start_ms]
+    return seen[series.start_ms]
+
+
+def _line_trace(
+    line: Line, panel: Panel, ask: LinesAsk, words: Words, seen: dict[tuple[int, ...], list[str]]
+) -> dict[str, Any]:
     colour, width, dash = _STYLES[line.style]
     return f.line_trace(
         line.name,
-        [f.local_iso(start, ask.zone) for start in line.series.start_ms],
+        _x(line.series, ask, seen),
         list(line.series.values),
         _hover(line.name, line.series, panel, words),
         colour=colour,
@@ -193,13 +203,15 @@ def _line_trace(line: Line, panel: Panel, ask: LinesAsk, words: Words) -> dict[s
     )
 
 
-def _bar_trace(bars: Bars, panel: Panel, ask: LinesAsk, words: Words) -> dict[str, Any]:
+def _bar_trace(
+    bars: Bars, panel: Panel, ask: LinesAsk, words: Words, seen: dict[tuple[int, ...], list[str]]
+) -> dict[str, Any]:
     series = bars.series
     doubtful = [series.is_doubtful(place) for place in range(len(series.values))]
     return {
         "type": "bar",
         "name": bars.name,
-        "x": [f.local_iso(start, ask.zone) for start in series.start_ms],
+        "x": list(_x(series, ask, seen)),
         "y": list(series.values),
         "xperiod": series.step_ms,
         "xperiodalignment": "middle",
@@ -240,7 +252,8 @@ def _bar_labels(bars: Sequence[Bars]) -> list[tuple[float, str, bool]]:
         for place, start in enumerate(bars[0].series.start_ms if bars else ())
         if bars[0].series.values[place] is not None
     ]
-    if not starts:
+    # A single part is named by its panel's title.
+    if not starts or len(bars) < 2:
         return []
     foot, labels = 0.0, []
     for one in bars:

@@ -120,7 +120,7 @@ class Sizes:
     width: float
 
 
-WIDE = Sizes(flow=176.0, pitch=19.0, gap=11.0, width=400.0)
+WIDE = Sizes(flow=210.0, pitch=19.0, gap=11.0, width=400.0)
 NARROW = Sizes(flow=176.0, pitch=36.0, gap=11.0, width=130.0)
 _LEFT_PITCH = 36.0
 _TOP = 6.0
