@@ -43,6 +43,7 @@ class ArrayFigures:
         expected: Reference energy: rated power times irradiation on its plane.
         ratio: Performance ratio, its verdict beside it where doubtful.
         coverage: Of the performance ratio.
+        more: The figures that a narrow screen has no column for.
         why: Why a figure is missing or doubtful.
     """
 
@@ -60,6 +61,7 @@ class ArrayFigures:
     coverage: str
     specific_yield: str
     capacity_factor: str
+    more: str
     why: str
 
 
@@ -177,6 +179,8 @@ def _array(
     expected = formats.NO_VALUE
     if reference is not None:
         expected = f"{formats.format_number(reference, 1)} kWh"
+    specific_yield = b.cell(rows.row("pv_specific_yield", array.id))[0]
+    capacity_factor = b.cell(rows.row("pv_capacity_factor", array.id))[0]
     return ArrayFigures(
         surface=surface_of(state.surface, state.azimuth_deg),
         name=b.words.array_name(array.id, state),
@@ -192,8 +196,15 @@ def _array(
         ratio=ratio,
         ratio_tag=ratio_tag,
         coverage=formats.format_share(coverage),
-        specific_yield=b.cell(rows.row("pv_specific_yield", array.id))[0],
-        capacity_factor=b.cell(rows.row("pv_capacity_factor", array.id))[0],
+        specific_yield=specific_yield,
+        capacity_factor=capacity_factor,
+        more=b.t(
+            "solar.more",
+            expected=expected,
+            coverage=formats.format_share(coverage),
+            specific_yield=specific_yield,
+            capacity_factor=capacity_factor,
+        ),
         why=why,
     )
 

@@ -27,6 +27,7 @@ from dashboard.words import Words
 # Shades of parts of a whole, the largest and most useful lightest.
 SHADES = {"g1": "data", "g2": "g2", "g3": "g3", "g4": "g4"}
 _GAP_PX = 30.0
+_LONGEST_MARGIN = 9
 _STYLES = {
     "measured": ("data", 1.75, "solid"),
     "second": ("g2", 1.2, "solid"),
@@ -298,8 +299,10 @@ def _narrow(ask: LinesAsk, notes: Sequence[dict[str, Any]], words: Words) -> dic
     for note in notes:
         text = note["text"]
         is_margin = note["xref"] == "paper" and note["x"] == 1.0
-        # The margin of a phone holds a word, not a sentence.
-        kept.append({**note, "text": text.replace(" ", "<br>"), "xshift": 4} if is_margin else note)
+        # The margin of a phone holds two short words, not a sentence.
+        if is_margin and len(text.removeprefix("<b>").removesuffix("</b>")) > _LONGEST_MARGIN:
+            text = text.replace(" ", "<br>")
+        kept.append({**note, "text": text, "xshift": 4} if is_margin else note)
     return {
         "margin": dict(f.NARROW_MARGIN),
         "annotations": kept,
