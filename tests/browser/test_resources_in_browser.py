@@ -6,14 +6,11 @@ import csv
 import io
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.browser.conftest import SITE, Meters
+from tests.browser.conftest import SITE, Meters, last_day_query
 from tests.browser.test_board_in_browser import number, violations, wait_for
 
 Open = Callable[..., Any]
@@ -27,9 +24,7 @@ FIRST_CHART = {
 
 def last_day(**more: str) -> str:
     """The query of the last 24 hours, whatever the time of day."""
-    now = datetime.now(ZoneInfo("Asia/Seoul")).replace(second=0, microsecond=0)
-    edges = {"from": (now - timedelta(hours=24)).isoformat(), "to": now.isoformat()}
-    return f"?{urlencode({**edges, **more})}"
+    return "&".join([f"?{last_day_query()}", *(f"{name}={value}" for name, value in more.items())])
 
 
 def open_page(page: Any, name: str, query: str = "", site: str = SITE) -> Any:
