@@ -57,9 +57,13 @@ def test_widths_of_a_month_are_its_volumes() -> None:
     ):
         assert right[key].m3 == pytest.approx(m3)
         assert right[key].height == pytest.approx(m3 * flow.px_per_m3)
-    # 3.9 m3 would be 1.8 px.
-    assert right["unexplained"].height == LEAST_OPEN_PX
+    assert right["unexplained"].height == pytest.approx(3.9 * flow.px_per_m3)
     assert right["unexplained"].style == "open"
+    narrow = build_flow(MONTH, NARROW)
+    assert narrow is not None
+    # 3.9 m3 would be 1.8 px.
+    assert 3.9 * narrow.px_per_m3 < LEAST_OPEN_PX
+    assert by_key(narrow.right)["unexplained"].height == LEAST_OPEN_PX
 
 
 def test_mains_water_goes_to_its_own_share_of_the_use_only() -> None:
