@@ -86,6 +86,7 @@ FORMULAS: dict[str, KpiFormula] = {
     "wue": KpiFormula(water.wue, (_WATER, _it)),
     "wue_potable": KpiFormula(water.wue_potable, (_role("mains_supply"), _it)),
     "wue_source": KpiFormula(water.wue_source, (_WATER, _it)),
+    "total_water": KpiFormula(water.total_water, (_WATER,)),
     "ref": KpiFormula(electricity.ref, (_renewable, _supply)),
     "erf": KpiFormula(electricity.erf, (_role("heat_reuse"), _supply)),
     "ere": KpiFormula(electricity.ere, (_role("heat_reuse"), _supply, _it)),

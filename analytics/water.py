@@ -62,12 +62,6 @@ def wue(question: Question) -> list[KpiValue]:
     subject = Subject("wue", "site", "wue/1", question.category)
     if not has_supply(question.site):
         return refused_figures(question, subject, _NO_SUPPLY)
-    parts = {
-        "mains_m3": _sum(question, "mains_supply"),
-        "reclaimed_m3": _sum(question, "reclaimed_supply"),
-        "groundwater_m3": _sum(question, "groundwater_supply"),
-        "rain_reused_m3": Side("rain", question.tiling, rain_terms(question)).sums(),
-    }
     return ratio_figures(
         question,
         subject,
@@ -75,8 +69,25 @@ def wue(question: Question) -> list[KpiValue]:
         it_side(question),
         formulas.wue,
         scale=1000.0,
-        parts=parts,
+        parts=_by_source(question),
     )
+
+
+def total_water(question: Question) -> list[KpiValue]:
+    """All water that was taken, by its source; rain reused with it."""
+    subject = Subject("total_water", "site", "total_water/1")
+    if not has_supply(question.site):
+        return refused_figures(question, subject, _NO_SUPPLY)
+    return sum_figures(question, subject, total_water_side(question), parts=_by_source(question))
+
+
+def _by_source(question: Question) -> dict[str, Floats]:
+    return {
+        "mains_m3": _sum(question, "mains_supply"),
+        "reclaimed_m3": _sum(question, "reclaimed_supply"),
+        "groundwater_m3": _sum(question, "groundwater_supply"),
+        "rain_reused_m3": Side("rain", question.tiling, rain_terms(question)).sums(),
+    }
 
 
 def wue_potable(question: Question) -> list[KpiValue]:

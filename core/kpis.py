@@ -88,6 +88,14 @@ def _rows() -> list[KpiDefinition]:
             source="The Green Grid",
         ),
         k(
+            "total_water",
+            "m3",
+            1,
+            Text("물 사용량", "Total water"),
+            better="lower",
+            source="ISO/IEC 30134-9",
+        ),
+        k(
             "ref",
             "1",
             1,

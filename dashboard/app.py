@@ -40,6 +40,8 @@ from dashboard.portfolio_spans import Ledger, SpanFigures
 from dashboard.problems import problem_response
 from dashboard.readiness import ReadinessReport
 from dashboard.report_pages import ReportPages
+from dashboard.resource_pages import ResourcePages
+from dashboard.resource_reads import FigureReads
 from dashboard.sessions import Sessions
 from dashboard.settings import BoardSettings
 from dashboard.shell import Shell
@@ -153,6 +155,13 @@ def create_app(
         reader=reader,
         clock=clock,
     )
+    resource_pages = ResourcePages(
+        registry=registry,
+        pages=pages,
+        charted=charted,
+        charts=reader,
+        reads=FigureReads(store, rollup_records, settings, clock, compute_kpis),
+    )
     app.state.live_hub = hub
     # Ours come first: what Dash adds behind them never answers for a page.
     app.include_router(health_routes(health))
@@ -163,6 +172,7 @@ def create_app(
     app.include_router(about_routes(registry, shell, clock))
     app.include_router(site_pages.routes())
     app.include_router(report_pages.routes())
+    app.include_router(resource_pages.routes())
     app.include_router(feed.board_routes())
     app.include_router(feed.api_routes())
     app.include_router(api_routes(registry, days))

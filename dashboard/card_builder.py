@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.kpis import KpiValue
 from core.periods import to_ms
 from core.quality import Verdict
 from core.sites import Site
@@ -103,26 +104,8 @@ class CardBuilder:
             pending = self.day is None or self.day.window is None
             note = self.t("today.not_yet" if pending else "today.none")
             return Figure(formats.NO_VALUE, "", label, notes=(note,), bar=bar)
-        value, unit = formats.format_kpi(kpi, row.value)
-        # What is doubtful stands beside the number, what is in order among the small words.
-        verdict, is_final = self.t(VERDICT_WORDS[row.verdict]), row.verdict is Verdict.FINAL
-        facts = [verdict] if is_final else []
-        facts.append(formats.format_span(row.start, row.end, self.site.zone))
-        if row.value is not None and row.uncertainty is not None:
-            facts.append(formats.format_half_width(kpi, row.uncertainty))
-        coverage = least_coverage(row)
-        if coverage is not None:
-            facts.append(self.t("coverage", share=formats.format_share(coverage)))
-        reason = reason_words(row, self.t)
-        return Figure(
-            value=value,
-            unit=unit if row.value is not None else "",
-            label=label,
-            tags=() if is_final else (verdict,),
-            notes=(reason,) if reason else (),
-            facts=tuple(facts),
-            bar=bar,
-        )
+        span = formats.format_span(row.start, row.end, self.site.zone)
+        return row_figure(row, self.t, label=label, bar=bar, span=span)
 
     def share_of_facility(self, value: LiveValue) -> float | None:
         """What part of the facility power this is; None unless both are complete."""
@@ -131,6 +114,36 @@ class CardBuilder:
         if not known or value.missing or facility.missing or not facility.value:
             return None
         return max(0.0, value.value or 0.0) / facility.value
+
+
+def row_figure(
+    row: KpiValue, words: Words, *, label: str = "", bar: Bar | None = None, span: str = ""
+) -> Figure:
+    """A computed figure with its verdict, ±, coverage, and the reason where it is not final.
+
+    Args:
+        span: Its window, where the page does not say it once for all.
+    """
+    value, unit = formats.format_kpi(row.kpi, row.value)
+    # What is doubtful stands beside the number, what is in order among the small words.
+    verdict, is_final = words(VERDICT_WORDS[row.verdict]), row.verdict is Verdict.FINAL
+    facts = [verdict] if is_final else []
+    facts += [span] if span else []
+    if row.value is not None and row.uncertainty is not None:
+        facts.append(formats.format_half_width(row.kpi, row.uncertainty))
+    coverage = least_coverage(row)
+    if coverage is not None:
+        facts.append(words("coverage", share=formats.format_share(coverage)))
+    reason = reason_words(row, words)
+    return Figure(
+        value=value,
+        unit=unit if row.value is not None else "",
+        label=label,
+        tags=() if is_final else (verdict,),
+        notes=(reason,) if reason else (),
+        facts=tuple(facts),
+        bar=bar,
+    )
 
 
 def percent(share: float) -> float:

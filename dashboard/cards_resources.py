@@ -120,7 +120,9 @@ def solar(b: CardBuilder) -> Card:
         notes = (b.t("solar.share", share=formats.format_share(share)),)
     power = b.live_figure(value, 1, label=b.t("solar.now_label"), notes=notes)
     energy = b.kpi_figure("pv_energy", b.t("solar.energy_label"))
-    return b.live_card("solar", b.t("solar.title"), value, power, energy)
+    card = b.live_card("solar", b.t("solar.title"), value, power, energy)
+    has_marks = any(array.expected_kw is not None for array in b.live.arrays)
+    return replace(card, subtitle=b.t("solar.mark_subtitle") if has_marks else "")
 
 
 def array_rows(b: CardBuilder) -> list[ArrayRow]:
@@ -134,10 +136,10 @@ def array_rows(b: CardBuilder) -> list[ArrayRow]:
         doubtful = row is not None and row.verdict is not Verdict.FINAL
         rows.append(
             ArrayRow(
-                surface=_surface(array.state.surface, array.state.azimuth_deg),
+                surface=surface_of(array.state.surface, array.state.azimuth_deg),
                 name=b.words.array_name(array.device, array.state),
                 power=with_unit(formats.format_number(kw, 1), "kW", known=kw is not None),
-                bar=Bar(percent(kw / rated)) if rated and kw is not None else None,
+                bar=_output_bar(kw, array.expected_kw, rated),
                 energy=with_unit(energy, unit, known=has_energy),
                 energy_tag=b.t(VERDICT_WORDS[row.verdict]) if row and doubtful else "",
                 rated=f"{formats.format_number(rated, 0)} kWp" if rated else "",
@@ -147,7 +149,14 @@ def array_rows(b: CardBuilder) -> list[ArrayRow]:
     return rows
 
 
-def _surface(surface: str, azimuth_deg: float | None) -> str:
+def _output_bar(kw: float | None, expected_kw: float | None, rated: float | None) -> Bar | None:
+    """Output on the scale of the rated power; its mark is what the irradiance leads to expect."""
+    if kw is None or not rated:
+        return None
+    return Bar(percent(kw / rated), None if expected_kw is None else percent(expected_kw / rated))
+
+
+def surface_of(surface: str, azimuth_deg: float | None) -> str:
     """Which little drawing shows where an array lies."""
     if surface != "facade" or azimuth_deg is None:
         return "roof"

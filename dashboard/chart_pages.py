@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dashboard.accelerator_charts import ACCELERATOR_CHARTS
 from dashboard.chart_spec import ChartPage, ChartSpec
 from dashboard.charts_energy import ENERGY_CHARTS
 from dashboard.charts_overview import OVERVIEW_CHARTS
+from dashboard.solar_charts import SOLAR_CHARTS
+from dashboard.water_charts import WATER_CHARTS
 
 PAGES: dict[str, ChartPage] = {
     page.name: page
     for page in (
         ChartPage("overview", OVERVIEW_CHARTS, default="day"),
         ChartPage("energy", ENERGY_CHARTS, default="week"),
+        ChartPage("water", WATER_CHARTS, default="month"),
+        ChartPage("solar", SOLAR_CHARTS, default="week"),
+        ChartPage("accelerators", ACCELERATOR_CHARTS, default="week"),
     )
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -135,6 +136,12 @@ def window_evidence(row: KpiValue, site: Site, words: Words) -> Evidence:
     return Evidence(words("evidence.title", name=name), (kpi_part(row, site, words),))
 
 
+def figures_evidence(title: str, rows: Sequence[KpiValue], site: Site, words: Words) -> Evidence:
+    """The evidence of figures that were read for a stretch of time."""
+    parts = tuple(kpi_part(row, site, words) for row in rows)
+    return Evidence(words("evidence.title", name=title), parts)
+
+
 def live_part(card: str, site: Site, value: LiveValue, now_ms: int, words: Words) -> EvidencePart:
     """The evidence of a live sum: `facility`, `it` or `solar`."""
     card_words = CardWords(site, now_ms, words)
@@ -200,7 +207,7 @@ def kpi_part(row: KpiValue, site: Site, words: Words) -> EvidencePart:
     facts.append((words("evidence.version"), row.formula_version))
     facts.append((words("evidence.standard"), KPIS[row.kpi].source))
     return EvidencePart(
-        heading=KPIS[row.kpi].text.get(words.language),
+        heading=_heading(row, site, words),
         formula=formula_words(row, words),
         facts=tuple(facts),
         meters_title=words("evidence.meters"),
@@ -208,6 +215,17 @@ def kpi_part(row: KpiValue, site: Site, words: Words) -> EvidencePart:
         meters=tuple((series,) for series in row.series),
         points=f"from={to_ms(row.start)}&to={to_ms(row.end)}",
     )
+
+
+def _heading(row: KpiValue, site: Site, words: Words) -> str:
+    name = KPIS[row.kpi].text.get(words.language)
+    if row.subject == "site":
+        return name
+    array = site.devices.get(row.subject)
+    if array is not None and array.family == "solar":
+        place = CardWords(site, 0, words).array_name(array.id, array.latest)
+        return f"{name} · {place}"
+    return f"{name} · {row.subject}"
 
 
 def _coverage(row: KpiValue, site: Site, words: Words) -> str:

@@ -29,6 +29,12 @@ _RATIOS = {
     "wue_potable": Ratio("potable_water_m3", "it_energy_kwh", 1000),
     "ref": Ratio("renewable_energy_kwh", "facility_energy_kwh"),
     "rain_reuse_ratio": Ratio("rain_reused_m3", "total_water_m3"),
+    "rain_collection_efficiency": Ratio("collected_m3", "rain_on_catchment_m3"),
+    "pv_specific_yield": Ratio("pv_energy_kwh", "rated_kwp"),
+    "pv_performance_ratio": Ratio("pv_energy_kwh", "reference_energy_kwh"),
+    "self_consumption": Ratio("pv_used_kwh", "pv_energy_kwh"),
+    "self_sufficiency": Ratio("pv_used_kwh", "facility_energy_kwh"),
+    "accelerator_reconciliation": Ratio("accelerator_energy_kwh", "it_energy_kwh"),
 }
 PART_WORDS = {
     "facility_energy_kwh": "part.facility_energy_kwh",
@@ -43,13 +49,30 @@ PART_WORDS = {
     "collected_m3": "part.collected_m3",
     "top_up_m3": "part.top_up_m3",
     "used_m3": "part.used_m3",
+    "rain_used_m3": "part.used_m3",
+    "overflow_m3": "part.overflow_m3",
+    "drained_m3": "part.drained_m3",
+    "stored_m3": "part.stored_m3",
+    "rain_on_catchment_m3": "part.rain_on_catchment_m3",
+    "catchment_m2": "part.catchment_m2",
+    "runoff_coefficient": "part.runoff_coefficient",
+    "pv_energy_kwh": "part.pv_energy_kwh",
+    "pv_used_kwh": "part.pv_used_kwh",
+    "reference_energy_kwh": "part.reference_energy_kwh",
+    "rated_kwp": "part.rated_kwp",
+    "accelerator_energy_kwh": "part.accelerator_energy_kwh",
 }
+# End of a sum's name -> its unit in the catalogue.
+_UNITS = {"kwh": "kWh", "m3": "m3", "kwp": "kWp", "m2": "m2"}
 
 
 def format_amount(name: str, value: float | None) -> str:
     """A named sum with its unit, which is the end of its name: `410,800 kWh`, `104.9 m³`."""
-    unit = "kWh" if name.endswith("_kwh") else "m3"
-    return f"{number_text.format_amount(value, unit)} {formats.display_unit(unit)}"
+    unit = _UNITS.get(name.rsplit("_", 1)[-1], "")
+    if unit in {"kWh", "m3"}:
+        return f"{number_text.format_amount(value, unit)} {formats.display_unit(unit)}"
+    number = formats.format_number(value, 0 if unit else 2)
+    return f"{number} {formats.display_unit(unit)}".rstrip()
 
 
 def formula_words(row: KpiValue, words: Words) -> str:

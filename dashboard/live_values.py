@@ -183,11 +183,16 @@ class TankLevel:
 
 @dataclass(frozen=True, slots=True)
 class ArrayOutput:
-    """The AC output of one PV array, in kW, with what describes it."""
+    """The AC output of one PV array, in kW, with what describes it.
+
+    Attributes:
+        expected_kw: Rated power times the irradiance on its plane; None without a recent one.
+    """
 
     device: str
     state: DeviceState
     power: LiveValue
+    expected_kw: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +280,12 @@ def live_snapshot(site: Site, samples: Iterable[Sample], now_ms: int) -> LiveSna
         pv=sum_latest(pv_terms, latest, now_ms, "kW"),
         tank=_tank(site, active, latest, now_ms),
         arrays=tuple(
-            ArrayOutput(term.device.id, term.state, single_latest(term, latest, now_ms, "kW"))
+            ArrayOutput(
+                term.device.id,
+                term.state,
+                single_latest(term, latest, now_ms, "kW"),
+                _expected_kw(term, latest, now_ms),
+            )
             for term in pv_terms
         ),
         accelerators=_accelerators(site, latest, now_ms),
@@ -295,6 +305,17 @@ def _terms(devices: Sequence[Device], now: datetime, role: str, metric: str) -> 
         and role in {"", state.role}
         and metric in state.metrics
     ]
+
+
+def _expected_kw(array: Term, latest: Latest, now_ms: int) -> float | None:
+    sample = latest.get((array.device.id, "poa_irradiance_w_per_m2"))
+    rated = array.state.rated_kwp
+    if sample is None or rated is None:
+        return None
+    state = value_state(sample.time_ms, array.state.cadence_s, now_ms)
+    if state in {ValueState.STALE, ValueState.NO_DATA}:
+        return None
+    return max(0.0, sample.value) / 1000.0 * rated
 
 
 def _tank(site: Site, active: _Active, latest: Latest, now_ms: int) -> TankLevel | None:
@@ -331,10 +352,8 @@ def _accelerator_kind(kind: str, devices: _Active, latest: Latest, now_ms: int) 
     power = sum_latest(terms, latest, now_ms, "kW")
     absent = set(power.missing)
     counts = {device.id: state.count or 1 for device, state in devices}
-    rated = [
-        None if state.rated_w is None else state.rated_w * counts[device.id] / 1000.0
-        for device, state in devices
-    ]
+    # A rating is the whole device's: a node of eight accelerators declares the node's.
+    rated = [None if state.rated_w is None else state.rated_w / 1000.0 for _, state in devices]
     known = [kw for kw in rated if kw is not None]
     weighted, weights = 0.0, 0
     for device, state in devices:

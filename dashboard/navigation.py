@@ -28,6 +28,9 @@ EVERYWHERE = (MenuEntry("sites", "/", "nav.sites", "know"),)
 OF_A_SITE = (
     MenuEntry("overview", "/s/{site}", "nav.overview", "live"),
     MenuEntry("energy", "/s/{site}/energy", "nav.energy", "live"),
+    MenuEntry("water", "/s/{site}/water", "nav.water", "live"),
+    MenuEntry("solar", "/s/{site}/solar", "nav.solar", "live"),
+    MenuEntry("accelerators", "/s/{site}/accelerators", "nav.accelerators", "live"),
     MenuEntry("about", "/s/{site}/about", "nav.about", "know"),
 )
 DOCUMENTS = (MenuEntry("reports", "/reports", "nav.reports", "report"),)

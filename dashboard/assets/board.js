@@ -349,8 +349,17 @@ if (dialog) {
     const query = new URLSearchParams({
       site: page.site, id: button.dataset.evidence, lang: root.lang,
     });
+    // Figures of the page's window are asked for with it.
+    const isOfWindow = 'ofWindow' in button.dataset;
+    if (isOfWindow) {
+      const here = new URLSearchParams(location.search);
+      for (const name of ['range', 'from', 'to']) {
+        if (here.has(name)) query.set(name, here.get(name));
+      }
+    }
+    const asked = isOfWindow ? '/_board/figures/evidence' : '/_board/evidence';
     const address = button.dataset.evidenceAt
-      ? `${button.dataset.evidenceAt}&lang=${root.lang}` : `/_board/evidence?${query}`;
+      ? `${button.dataset.evidenceAt}&lang=${root.lang}` : `${asked}?${query}`;
     try {
       const answer = await fetch(address, { cache: 'no-store' });
       if (!answer.ok) throw new Error(String(answer.status));

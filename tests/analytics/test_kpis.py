@@ -389,6 +389,10 @@ def test_total_and_potable_water() -> None:
     assert total.parts["mains_m3"] == pytest.approx(9_000.0)
     assert total.unit == "L/kWh"
     assert total.category == 2
+    taken = case.ask("total_water")
+    assert taken.value == pytest.approx(12_000.0)
+    by_source = [taken.parts[f"{name}_m3"] for name in ("mains", "reclaimed", "rain_reused")]
+    assert by_source == pytest.approx([9_000.0, 2_500.0, 500.0])
     potable = case.ask("wue_potable")
     assert potable.value == pytest.approx(9_000 / 8_000)
     assert case.ask("potable_water_avoided").value == pytest.approx(500.0)

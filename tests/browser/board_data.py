@@ -42,6 +42,11 @@ _LEVELS: dict[tuple[str, str], float] = {
     ("rain_used", "volume_m3"): 0.6,
     ("tank_top_up", "volume_m3"): 0.1,
     ("rain_collected", "volume_m3"): 0.4,
+    ("rain_overflow", "volume_m3"): 0.0,
+    ("rain_drain", "volume_m3"): 0.02,
+    ("reclaimed_supply", "volume_m3"): 2.0,
+    ("station", "rain_mm"): 0.01,
+    ("pv_array", "poa_irradiance_w_per_m2"): 420.0,
 }
 _COUNTER_OF = {
     "active_energy_kwh": ("active_power_kw", 1.0),
