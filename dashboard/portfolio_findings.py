@@ -21,19 +21,19 @@ from dashboard.portfolio_views import AttentionView, Condition, Finding, SiteNow
 from dashboard.words import Words
 
 CONDITION_WORDS = {
-    Condition.UNREAD: "condition.unread",
+    Condition.UNREAD: "site_condition.unread",
     Condition.STALE: "state.stale",
     Condition.NO_DATA: "state.no_data",
     Condition.LATE: "state.late",
     Condition.INCOMPLETE: "state.incomplete",
     Condition.REFUSED: "verdict.refused",
-    Condition.SILENT: "condition.silent",
+    Condition.SILENT: "site_condition.silent",
     Condition.PROVISIONAL: "verdict.provisional",
-    Condition.ABOVE_TARGET: "condition.above_target",
-    Condition.QUARANTINED: "condition.quarantined",
+    Condition.ABOVE_TARGET: "site_condition.above_target",
+    Condition.QUARANTINED: "site_condition.quarantined",
     Condition.NORMAL: "state.normal",
     Condition.PLANNED: "state.planned",
-    Condition.HIDDEN: "condition.hidden",
+    Condition.HIDDEN: "site_condition.hidden",
 }
 _FALLBACK_CADENCE_S = 60.0
 _PUE_DECIMALS = 3

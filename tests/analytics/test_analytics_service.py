@@ -166,9 +166,9 @@ def test_figures_follow_a_late_correction() -> None:
     key = ("site-a", "kpi", "it_energy", "site", "day", START_MS)
     assert running.store.results[key].value == pytest.approx(2400.0)
     late = START_MS + 5 * HOUR_MS
-    rows = running.store.samples[key_of(PDU, "active_energy_kwh")]
-    for time_ms in [t for t in rows if t > late]:
-        rows[time_ms] = (rows[time_ms][0] + 12.0, 0)
+    counter = key_of(PDU, "active_energy_kwh")
+    rows = running.store.samples[counter]
+    running.store.add(counter, [(t, value + 12.0) for t, (value, _) in rows.items() if t > late])
     running.records.add_dirty(DirtySpan("site-a", "energy", "pdu-1", late, max(rows)))
     running.settle(120)
     assert running.store.results[key].value == pytest.approx(2412.0)

@@ -82,7 +82,7 @@ def test_the_days_have_the_published_pue(tmp_path: Path, test_data: Path) -> Non
         # The published mean of ratios is another figure on a few days of partial load.
         error = (pd.Series(values, index=wanted.index) - wanted["pue"]).abs()
         assert error.median() < 1e-4
-        assert (error <= 2e-3).sum() == 33
+        assert (error <= 2e-3).sum() == 32
         assert {day["shares"]["counted"] for day in known} == {1.0}
         refused = [day["start"][:10] for day in days if day["verdict"] == "refused"]
         assert refused == ["2018-02-24", "2018-02-25"]
