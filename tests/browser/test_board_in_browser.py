@@ -67,8 +67,11 @@ def test_the_list_leads_to_a_site_by_keyboard(open_browser: Open) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "name"
+    # The switches of the list come first, then its findings; the first site is not far.
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.compare-table a.name')"):
+            break
     page.keyboard.press("Enter")
     page.wait_for_url("**/s/*")
 
@@ -261,6 +264,9 @@ def test_the_chart_and_its_table_and_its_file_say_the_same(open_browser: Open) -
         "rows => rows.map(r => [...r.cells].map(c => c.textContent))",
     )
     assert len(cells) == 96
+    # The window reaches a little into what is not there yet: drawn as nothing, in no table.
+    assert {value for line in drawn for value in line[96:]} <= {None}
+    drawn = [line[:96] for line in drawn]
     for column in (1, 2):
         for row, value in zip(cells, drawn[column - 1], strict=True):
             assert row[column].split(" (")[0] == ("—" if value is None else f"{value:,.0f}")
