@@ -149,10 +149,7 @@ def _rated(states: list[DeviceState]) -> str:
     peaks = [state.rated_kwp for state in states]
     if all(peak is not None for peak in peaks):
         return f"{formats.format_number(sum(peak or 0.0 for peak in peaks), 0)} kWp"
-    watts = [
-        None if state.rated_w is None else state.rated_w * (state.count or 1) / 1000.0
-        for state in states
-    ]
+    watts = [None if state.rated_w is None else state.rated_w / 1000.0 for state in states]
     powers = [
         state.rated_kw if state.rated_kw is not None else watt
         for state, watt in zip(states, watts, strict=True)

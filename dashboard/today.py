@@ -15,6 +15,7 @@ from typing import Any
 
 from anyio import to_thread
 
+from analytics.kpis import applicable_kpis
 from analytics.systems import SystemEnergies
 from core.clock import Clock
 from core.errors import StoreError
@@ -37,10 +38,10 @@ _LOG = logging.getLogger(__name__)
 
 # An interval is asked for only when analytics has had time to compute it.
 SETTLING = timedelta(seconds=90)
-TODAY_KPIS = (
-    "pue",
-    "facility_energy",
-    "it_energy",
+# What every site is asked for, and refused with what to declare where it has no meters for it.
+_ALWAYS_ASKED = ("pue", "facility_energy", "it_energy")
+# What a site is asked for that can have it by its devices.
+_ASKED_WHERE_APPLICABLE = (
     "wue",
     "wue_potable",
     "ref",
@@ -85,6 +86,12 @@ def today_window(site: Site, now_ms: int) -> Period | None:
     return Period(midnight, from_ms(end_ms)) if end_ms > to_ms(midnight) else None
 
 
+def today_kpis(site: Site) -> list[str]:
+    """KPIs of a site's page of today."""
+    able = applicable_kpis(site)
+    return [*_ALWAYS_ASKED, *(name for name in _ASKED_WHERE_APPLICABLE if name in able)]
+
+
 def compute_site_day(
     site: Site,
     store: TimeSeriesStore,
@@ -106,7 +113,7 @@ def compute_site_day(
     figures: list[KpiValue] = []
     if window is not None:
         figures = compute(
-            store, records, site, window, resolution="period", kpis=list(TODAY_KPIS), now=now
+            store, records, site, window, resolution="period", kpis=today_kpis(site), now=now
         )
     return SiteDay(
         now_ms=now_ms,

@@ -168,9 +168,11 @@ class ForecastSchedule:
         zone = state.truth.site.zone
         floor_ms = known_to_ms - self._pace.late_days * _DAY_MS
         late = [h for h in state.changed if floor_ms <= h * HOUR_MS < known_to_ms - 2 * HOUR_MS]
-        if any(hour * HOUR_MS < known_to_ms - _DAY_MS for hour in late):
+        if any(hour * HOUR_MS < known_to_ms - _DAY_MS for hour in state.changed):
             for forecaster in state.forecasters.values():
                 forecaster.forget()
+            # A history that has come in only now has days that were not there to be hindcast.
+            state.work, state.hindcast_day_ms = None, -1
         reach_ms = max(step.horizon_s for step in STEPS.values()) * 1000
         for hour in late:
             day = from_ms(hour * HOUR_MS - reach_ms).astimezone(zone).date()

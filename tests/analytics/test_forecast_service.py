@@ -237,6 +237,20 @@ def test_nothing_is_issued_while_a_history_comes_in(running: Running) -> None:
     assert running.schedule.run(SITE, now_ms + 61_000, NEVER) > 0
 
 
+def test_a_history_that_comes_in_late_is_hindcast_on_the_same_day(running: Running) -> None:
+    # A demo or an import: the service runs for a while before anything of the past is there.
+    now = 45 * QUARTERS
+    running.run(now, after_s=700.0)
+    assert running.read(now) is None
+    running.put(0, now + 1)
+    running.run(now + 1)
+    running.run(now + 1, after_s=300.0)
+    forecast = running.read(now + 1)
+    assert forecast is not None
+    assert forecast.record is not None
+    assert forecast.record.origins_hindcast > 0
+
+
 def test_a_quarter_is_waited_for_and_then_done_without(running: Running) -> None:
     first = 16 * QUARTERS
     running.put(0, first - 1, touch=False)

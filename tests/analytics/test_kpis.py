@@ -586,6 +586,7 @@ def test_a_clusters_total_is_covered_by_its_reporting_members() -> None:
     value = case.ask("accelerator_energy")
     assert value.value == pytest.approx(20.0)
     assert value.coverage.numerator == pytest.approx((270 + 270 + 250 + 277) / 4 / 277)
+    assert case.ask("accelerator_energy", "lisa").value == pytest.approx(20.0)
     case.store.intervals = {
         k: v for k, v in case.store.intervals.items() if k.metric != "members_expected"
     }
