@@ -113,8 +113,8 @@ def _subjects(
             found.append((kind, of_kind, is_kind))
     groups = dict.fromkeys(device.group for device in devices if device.group)
     found += [(group, [d for d in devices if d.group == group], everything) for group in groups]
-    if role == "cluster_total":
-        # Each total stands for the devices of a cluster: it is a group by itself.
+    if role == "cluster_total" and len(devices) > 1:
+        # Each of several totals stands for the devices of a cluster: it is a group by itself.
         found += [(d.id, [d], everything) for d in devices if not d.group]
     return found
 
