@@ -24,7 +24,7 @@ from core.periods import Period, from_ms, local_midnight, local_month
 from core.ports import RollupRecords, TimeSeriesStore
 from core.sites import Site
 from dashboard.settings import BoardSettings
-from dashboard.today import ComputeKpis, today_window
+from dashboard.today import ComputeKpis, settled_end_ms, today_window
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,12 +67,14 @@ class SiteSpans:
 
 
 def span_window(site: Site, span: Span, now_ms: int) -> Period | None:
-    """The last so many local days, the running one among them, up to the last settled interval."""
-    today = today_window(site, now_ms)
-    if today is None:
-        return None
-    first = today.start.astimezone(site.zone).date() - timedelta(days=_DAYS[span] - 1)
-    return Period(local_midnight(first, site.zone), today.end)
+    """The last so many local days, the running one among them, up to the last settled interval.
+
+    Of the running day there is nothing in its first minutes; of several days there is.
+    """
+    today = from_ms(now_ms).astimezone(site.zone).date()
+    start = local_midnight(today - timedelta(days=_DAYS[span] - 1), site.zone)
+    end = from_ms(settled_end_ms(now_ms))
+    return Period(start, end) if end > start else None
 
 
 def compute_site_spans(
@@ -113,7 +115,8 @@ def compute_site_spans(
             found = ask(span_window(site, span, now_ms), "pue").get("pue")
             if found is not None:
                 pue[span] = found
-        rain = ask(_month_window(window, site), "rain_reuse_ratio").get("rain_reuse_ratio")
+        month = _month_window(site, now_ms)
+        rain = ask(month, "rain_reuse_ratio").get("rain_reuse_ratio")
     return SiteSpans(
         now_ms=now_ms,
         window=window,
@@ -124,11 +127,11 @@ def compute_site_spans(
     )
 
 
-def _month_window(today: Period | None, site: Site) -> Period | None:
-    if today is None:
-        return None
-    day = today.start.astimezone(site.zone).date()
-    return Period(local_month(day.year, day.month, site.zone).start, today.end)
+def _month_window(site: Site, now_ms: int) -> Period | None:
+    today = from_ms(now_ms).astimezone(site.zone).date()
+    start = local_month(today.year, today.month, site.zone).start
+    end = from_ms(settled_end_ms(now_ms))
+    return Period(start, end) if end > start else None
 
 
 def _quarantined(ledger: Ledger | None, site: Site, window: Period | None) -> int | None:

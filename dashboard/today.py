@@ -82,8 +82,13 @@ class SiteDay:
 def today_window(site: Site, now_ms: int) -> Period | None:
     """From local midnight to the end of the last settled interval; None before there is one."""
     midnight = local_day(from_ms(now_ms).astimezone(site.zone).date(), site.zone).start
-    end_ms = floor_interval_ms(now_ms - round(SETTLING.total_seconds() * 1000))
+    end_ms = settled_end_ms(now_ms)
     return Period(midnight, from_ms(end_ms)) if end_ms > to_ms(midnight) else None
+
+
+def settled_end_ms(now_ms: int) -> int:
+    """End of the last interval that analytics has had time to compute."""
+    return floor_interval_ms(now_ms - round(SETTLING.total_seconds() * 1000))
 
 
 def today_kpis(site: Site) -> list[str]:
@@ -135,7 +140,7 @@ def _systems_period(window: Period | None, now_ms: int) -> Period:
 def _power_day(
     site: Site, store: TimeSeriesStore, records: RollupRecords, now_ms: int, compute: ComputeKpis
 ) -> PowerDay | None:
-    end_ms = floor_interval_ms(now_ms - round(SETTLING.total_seconds() * 1000))
+    end_ms = settled_end_ms(now_ms)
     period = Period(from_ms(end_ms - DAY_MS), from_ms(end_ms))
     rows = compute(
         store,

@@ -294,7 +294,12 @@ def test_every_span_has_its_days() -> None:
         starts[span] = window.start.astimezone(site.zone).date().isoformat()
     assert starts == {"today": "2026-11-20", "7d": "2026-11-14", "30d": "2026-10-22"}
     midnight_ms = to_ms(datetime(2026, 11, 19, 15, 1, tzinfo=UTC))
-    assert span_window(site, "7d", midnight_ms) is None
+    assert span_window(site, "today", midnight_ms) is None
+    # Of the running day there is nothing yet; of the days before it there is.
+    week = span_window(site, "7d", midnight_ms)
+    assert week is not None
+    assert week.end_ms <= midnight_ms
+    assert week.end_ms - week.start_ms > 5 * 86_400_000
 
 
 def test_longer_spans_are_taken_over_until_another_interval_has_settled() -> None:
