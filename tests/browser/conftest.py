@@ -31,6 +31,7 @@ from tests.browser.board_data import (
     write_hourly_figures,
 )
 from tests.conftest import REPOSITORY, skip_loudly
+from tests.services.calendar import by_day
 from tests.services.processes import ServiceProcess, find_free_port
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -67,7 +68,9 @@ class Board:
         self.url = f"http://127.0.0.1:{self.port}"
         now = datetime.now(UTC).replace(microsecond=0)
         self.live_from = now
-        self.registry: SiteRegistry = board_registry(REPOSITORY / "config" / "sites", now)
+        self.registry: SiteRegistry = by_day(
+            board_registry(REPOSITORY / "config" / "sites", now), now
+        )
         self.password = self._prepare()
         self._process = ServiceProcess("board", folder / "board.log")
 

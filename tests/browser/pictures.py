@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 PAGES = {
     "portfolio": "/",
-    "site": "/s/{site}",
+    "site": "/s/{site}?range=week",
     "energy": "/s/{site}/energy?range=week&cmp=week",
     "water": "/s/{site}/water",
     "solar": "/s/{site}/solar",

@@ -21,13 +21,14 @@ from reports.archive import ReportArchive
 from storage.embedded.store import EmbeddedStore
 from storage.records.store import Records
 from tests.browser.board_data import board_registry
+from tests.services.calendar import by_day
 
 
 def main() -> None:
     folder, port, live_from = Path(sys.argv[1]), int(sys.argv[2]), from_ms(int(sys.argv[3]))
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    registry = board_registry(Path("config/sites"), live_from)
+    registry = by_day(board_registry(Path("config/sites"), live_from), live_from)
     store = EmbeddedStore(folder / "timeseries", 400, role="read")
     records = Records.open(f"sqlite:///{folder / 'records.sqlite'}")
     app = create_app(

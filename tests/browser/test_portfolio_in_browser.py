@@ -29,6 +29,7 @@ from dashboard.settings import BoardSettings
 from tests.browser.test_board_in_browser import violations
 from tests.dashboard.fakes import FakeKpis, LiveStore, MemoryAccounts
 from tests.dashboard.seven_sites import seven_sites
+from tests.services.calendar import by_day
 from tests.services.processes import find_free_port
 
 PASSWORD = "a long enough password"
@@ -61,8 +62,8 @@ class Seven:
 
     def __post_init__(self) -> None:
         self.url = f"http://127.0.0.1:{self.port}"
-        self.registry = seven_sites()
         self.clock = SystemClock()
+        self.registry = by_day(seven_sites(), self.clock.now())
         self.settings = BoardSettings(
             live_tick=timedelta(milliseconds=400), heartbeat=timedelta(seconds=1)
         )
@@ -247,7 +248,7 @@ def test_the_evidence_of_a_cell_opens_and_gives_the_focus_back(open_list: Open) 
     page.wait_for_selector("#evidence[open] .facts")
     told = page.inner_text("#evidence")
     assert "1.276" in told
-    assert re.search(r"\d{4}-\d\d-\d\d 00:00 – \d{4}-\d\d-\d\d \d\d:\d\d KST", told)
+    assert re.search(r"\d{4}-\d\d-\d\d 00:00 – \d{4}-\d\d-\d\d \d\d:\d\d (KST|UTC)", told)
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.className") == "figure num"
 
