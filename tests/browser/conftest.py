@@ -53,10 +53,12 @@ document.addEventListener('securitypolicyviolation', (event) => {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of this folder drives Chromium."""
+    """Every test of this folder drives Chromium; the first one of a run makes the history, too."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("browser")
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(300))
 
 
 class Board:
