@@ -251,7 +251,7 @@ def open_browser(board: Board, meters: Meters, chromium: Any) -> Iterator[Callab
         context.route("**/*", guard)
         context.add_init_script(_WATCH)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         pages.append(page)
         if sign_in == "form":
