@@ -58,10 +58,10 @@ def walk(url: str, password: str, folder: Path, site: str, *, every: bool) -> li
             page = context.new_page()
             page.set_default_timeout(60_000)
             if state is None:
-                _sign_in(page, password)
+                sign_in(page, password)
                 state = context.storage_state()
             for name, address in PAGES.items():
-                _open(page, address.format(site=site), language)
+                open_page(page, address.format(site=site), language)
                 mark = "" if not every else f"-{language}-{theme}-{width}"
                 page.screenshot(path=str(folder / f"{name}{mark}.png"), full_page=True)
             context.close()
@@ -69,7 +69,8 @@ def walk(url: str, password: str, folder: Path, site: str, *, every: bool) -> li
     return abroad
 
 
-def _sign_in(page: Any, password: str) -> None:
+def sign_in(page: Any, password: str) -> None:
+    """Fill in the form of the first account."""
     page.goto("/login")
     page.fill("#username", "admin")
     page.fill("#password", password)
@@ -77,7 +78,8 @@ def _sign_in(page: Any, password: str) -> None:
     page.wait_for_url("**/")
 
 
-def _open(page: Any, address: str, language: str) -> None:
+def open_page(page: Any, address: str, language: str) -> None:
+    """Open an address in a language and wait until its charts are drawn."""
     joint = "&" if "?" in address else "?"
     page.goto(f"{address}{joint}lang={language}")
     # Every chart that the page has room for is drawn; a page without one is ready at once.
