@@ -198,9 +198,9 @@ def meters(_meters: Meters) -> Iterator[Meters]:
     _meters.reset()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Chromium, ended with this folder: its driver keeps an event loop running in the thread."""
+    """Chromium, ended with each file: its driver keeps an event loop running in the thread."""
     from playwright.sync_api import sync_playwright
 
     path = next((found for name in _CHROMIUM if (found := shutil.which(name))), None)
