@@ -77,12 +77,12 @@ def gather(url: str, password: str, site: str) -> list[Question]:
         ).new_page()
         page.set_default_timeout(60_000)
         sign_in(page, password)
+        asked: list[Any] = []
+        page.on("request", lambda request: asked.append(request))  # noqa: PLW0108 - marked by playwright
         for path in _PAGES:
             for span in _RANGES:
-                asked: list[Any] = []
-                page.on("request", asked.append)
+                asked.clear()
                 open_page(page, f"/s/{site}{path}?range={span}", "ko")
-                page.remove_listener("request", asked.append)
                 for request in asked:
                     if urlsplit(request.url).path == _CALLBACK:
                         body = request.post_data or ""

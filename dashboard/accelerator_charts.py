@@ -5,7 +5,7 @@ from __future__ import annotations
 from analytics.boundary import accelerators as accelerators_of
 from dashboard.accelerator_views import KINDS, has_accelerators
 from dashboard.chart_spec import Chart, ChartAsk, ChartSpec
-from dashboard.figures.lines import Line
+from dashboard.figures.line_data import Line
 from dashboard.figures.panels import Bars, Panel
 from dashboard.resource_charts import RESOLUTION_WORDS, Told, held_chart, panel_chart
 from dashboard.resource_series import bar_resolution, computed_rows, series_of

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -49,7 +51,7 @@ def chart_routes(registry: SiteRegistry, reader: ChartReader) -> APIRouter:
             return problem_response(400, str(error))
         rows = [
             tuple("" if c is None else c if isinstance(c, str) else repr(c) for c in row)
-            for row in chart.csv_rows
+            for row in await asyncio.to_thread(chart.csv_rows)
         ]
         period = asked.history.period
         days = "-".join(

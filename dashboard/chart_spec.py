@@ -7,7 +7,7 @@ the numbers to a pure function of `dashboard.figures`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,15 @@ from dashboard.words import Words
 
 # As `analytics.forecasting.reading.read_forecast`.
 ReadForecast = Callable[..., Forecast | None]
-# Cells of a CSV as they are: text, full-precision number, or nothing.
+# Cells of a CSV as they are: text, full-precision number, or nothing. Its rows are made when the
+# file is asked for: no picture waits for them.
 CsvCell = str | float | None
+CsvRows = Callable[[], Sequence[tuple[CsvCell, ...]]]
+
+
+def no_rows() -> Sequence[tuple[CsvCell, ...]]:
+    """The rows of a chart that has no file."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class Chart:
         columns: Table head.
         rows: Table rows as people read them, of the numbers that are drawn.
         csv_columns: Names with units, for machines.
-        csv_rows: The same numbers in full precision; times as RFC 3339 in the site's zone.
+        csv_rows: Makes the same numbers in full precision; times as RFC 3339 in the site's zone.
         facts: (name, value) lines that stand beside the picture.
         facts_title: Head of these lines.
         facts_notes: Lines below them.
@@ -52,7 +59,7 @@ class Chart:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     csv_columns: tuple[str, ...] = ()
-    csv_rows: tuple[tuple[CsvCell, ...], ...] = ()
+    csv_rows: CsvRows = no_rows
     facts: tuple[tuple[str, str], ...] = ()
     facts_title: str = ""
     facts_notes: tuple[str, ...] = ()

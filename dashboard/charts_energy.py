@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 from analytics.boundary import devices_that, has_role
 from analytics.systems import COOLING_ROLES, LIGHTING_ROLES
@@ -10,7 +12,7 @@ from core.periods import Period
 from core.sites import Site
 from dashboard import formats
 from dashboard.anatomy import SYSTEM_WORDS
-from dashboard.chart_spec import Chart, ChartAsk, ChartSpec
+from dashboard.chart_spec import Chart, ChartAsk, ChartSpec, CsvCell
 from dashboard.electric_charts import (
     PUE_HEIGHT,
     facility_chart,
@@ -18,16 +20,9 @@ from dashboard.electric_charts import (
     it_chart,
     pue_chart,
 )
-from dashboard.figures.lines import (
-    HOUR_MS,
-    Line,
-    Series,
-    axis_words,
-    joined,
-    local_time,
-    moment_text,
-    shifted,
-)
+from dashboard.figures.line_data import HOUR_MS, Line, Series
+from dashboard.figures.line_tables import local_time, moment_text
+from dashboard.figures.lines import axis_words, joined, shifted
 from dashboard.figures.scatter import Cloud, draw_scatter
 from dashboard.gauge_series import read_hourly_means
 from dashboard.kpi_charts import lines_chart
@@ -100,9 +95,11 @@ def wet_bulb_chart(ask: ChartAsk) -> Chart:
         StoreError: The store does not answer.
     """
     history, words, zone = ask.history, ask.words, ask.site.zone
-    clouds = [Cloud(words("energy.this_window"), _pairs(ask, history.period))]
+    hours = _hours(ask, history.period)
+    before = _hours(ask, history.before) if history.compares else []
+    clouds = [Cloud(words("energy.this_window"), _pairs(hours, zone))]
     if history.compares:
-        clouds.insert(0, Cloud(words("chart.compared_label"), _pairs(ask, history.before), True))
+        clouds.insert(0, Cloud(words("chart.compared_label"), _pairs(before, zone), True))
     figure, narrow, axis = draw_scatter(
         clouds, x_words=words("energy.wet_bulb"), x_decimals=0, height=ask.height, words=words
     )
@@ -118,17 +115,19 @@ def wet_bulb_chart(ask: ChartAsk) -> Chart:
             low=formats.format_number(min(values), 3),
             high=formats.format_number(max(values), 3),
         )
-    rows, csv_rows = [], []
+    rows = []
     for cloud in reversed(clouds):
         for x, y, hour in cloud.points:
             rows.append(
                 (hour.split(" · ")[0], formats.format_number(x, 1), formats.format_number(y, 3))
             )
-    for period in (history.period, *((history.before,) if history.compares else ())):
-        for start, x, y in _hours(ask, period):
-            csv_rows.append(
-                (local_time(start, zone), local_time(start + HOUR_MS, zone), x, y, ask.site.data)
-            )
+
+    def build_csv_rows() -> list[tuple[CsvCell, ...]]:
+        return [
+            (local_time(start, zone), local_time(start + HOUR_MS, zone), x, y, ask.site.data)
+            for start, x, y in (*hours, *before)
+        ]
+
     return Chart(
         figure=figure,
         narrow=narrow,
@@ -141,7 +140,7 @@ def wet_bulb_chart(ask: ChartAsk) -> Chart:
         columns=(words("table.time"), words("energy.wet_bulb"), words("pue.short")),
         rows=tuple(rows),
         csv_columns=("start", "end", "wet_bulb_c", "pue", "data"),
-        csv_rows=tuple(csv_rows),
+        csv_rows=build_csv_rows,
     )
 
 
@@ -159,8 +158,9 @@ def _hours(ask: ChartAsk, period: Period) -> list[tuple[int, float, float]]:
     ]
 
 
-def _pairs(ask: ChartAsk, period: Period) -> tuple[tuple[float, float, str], ...]:
-    zone = ask.site.zone
+def _pairs(
+    hours: Sequence[tuple[int, float, float]], zone: ZoneInfo
+) -> tuple[tuple[float, float, str], ...]:
     return tuple(
         (
             x,
@@ -168,7 +168,7 @@ def _pairs(ask: ChartAsk, period: Period) -> tuple[tuple[float, float, str], ...
             f"{moment_text(start, HOUR_MS, zone)} · {formats.format_number(x, 1)} °C · "
             f"PUE {formats.format_number(y, 3)}",
         )
-        for start, x, y in _hours(ask, period)
+        for start, x, y in hours
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.periods import INTERVAL_S, Period
 from dashboard.chart_spec import ChartAsk
-from dashboard.figures.lines import HOUR_MS
+from dashboard.figures.line_data import HOUR_MS
 from dashboard.kpi_series import held_parts
 
 _LEAST_SHARE = 0.8

@@ -8,18 +8,8 @@ from dataclasses import dataclass
 from core.periods import Period
 from dashboard import formats
 from dashboard.chart_spec import Chart, ChartAsk
-from dashboard.figures.lines import (
-    HOUR_MS,
-    Line,
-    LinesAsk,
-    LinesDrawn,
-    Series,
-    Style,
-    axis_words,
-    draw_lines,
-    joined,
-    shifted,
-)
+from dashboard.figures.line_data import HOUR_MS, Line, LinesAsk, Series, Style
+from dashboard.figures.lines import LinesDrawn, axis_words, draw_lines, joined, shifted
 from dashboard.history import HistoryQuestion
 from dashboard.kpi_series import read_kpi_series
 from dashboard.words import Words

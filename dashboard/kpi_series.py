@@ -13,7 +13,7 @@ from core.ports import ResultRow
 from core.quality import Verdict
 from core.sites import Site
 from dashboard.chart_spec import ChartAsk
-from dashboard.figures.lines import Series
+from dashboard.figures.line_data import Series
 from dashboard.history import STEP_MS, HistoryQuestion
 from dashboard.power_day import PowerPoint
 

@@ -8,7 +8,8 @@ from core.forecasts import TARGETS
 from core.periods import Period, floor_interval_ms, from_ms
 from dashboard import formats
 from dashboard.chart_spec import Chart, ChartAsk
-from dashboard.figures.lines import Line, LinesAsk, axis_words, joined
+from dashboard.figures.line_data import Line, LinesAsk
+from dashboard.figures.lines import axis_words, joined
 from dashboard.figures.outlook import (
     BACK_MS,
     draw_outlook,

@@ -17,7 +17,7 @@ from core.ports import TimeSeriesStore
 from core.sites import Device, Site, SiteRegistry
 from dashboard import formats
 from dashboard.api import write_csv
-from dashboard.figures.lines import local_time
+from dashboard.figures.line_tables import local_time
 from dashboard.page_context import Pages, read_choices
 from dashboard.permissions import ForbiddenError, NoSuchSiteError, authorize
 from dashboard.problems import problem_response

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dashboard import formats
 from dashboard.chart_spec import Chart, ChartAsk, CsvCell
-from dashboard.figures.lines import (
-    Line,
-    LinesAsk,
-    axis_words,
-    cell,
-    joined,
-    line_sentence,
-    local_time,
-    moment_text,
-)
+from dashboard.figures.line_data import Line, LinesAsk
+from dashboard.figures.line_tables import cells_of, line_sentence, local_time, moment_text
+from dashboard.figures.lines import axis_words, joined
 from dashboard.figures.panels import Panel, draw_panels
 
 RESOLUTION_WORDS = {"15m": "chart.by_quarter", "hour": "chart.by_hour", "day": "chart.by_day"}
@@ -74,7 +68,6 @@ def panel_chart(
         for axis, panel in zip(drawn.axes, panels, strict=True)
         if not panel.bars
     ]
-    rows, csv_rows = _tables(ask, told)
     csv_columns = ["start", "end"]
     for one in told:
         csv_columns += [one.line.csv_name, f"{one.line.csv_name}_verdict"]
@@ -87,9 +80,9 @@ def panel_chart(
             for one in told
         ),
         columns=(words("table.time"), *(f"{one.line.name} ({one.unit})" for one in told)),
-        rows=rows,
+        rows=_rows(ask, told),
         csv_columns=(*csv_columns, "data"),
-        csv_rows=csv_rows,
+        csv_rows=partial(_csv_rows, ask, told),
     )
 
 
@@ -108,10 +101,11 @@ def _question(ask: ChartAsk, height: int, unit: str, decimals: int) -> LinesAsk:
     )
 
 
-def _tables(
-    ask: ChartAsk, told: Sequence[Told]
-) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[CsvCell, ...], ...]]:
-    """Rows for people and for machines; steps that are to come are left out."""
+_Places = list[dict[int, int]]
+
+
+def _steps(ask: ChartAsk, told: Sequence[Told]) -> tuple[list[int], _Places]:
+    """Starts of the steps to be told, those to come left out, and the places of each line's."""
     places = [
         {start: place for place, start in enumerate(one.line.series.start_ms)} for one in told
     ]
@@ -124,21 +118,38 @@ def _tables(
             for one, mine in zip(told, places, strict=True)
         )
     ]
+    return starts, places
+
+
+def _rows(ask: ChartAsk, told: Sequence[Told]) -> tuple[tuple[str, ...], ...]:
+    """Rows for people."""
+    starts, places = _steps(ask, told)
+    step_ms = told[0].line.series.step_ms if told else 0
+    texts = [cells_of(one.line.series, one.decimals, ask.words) for one in told]
+    return tuple(
+        (
+            moment_text(start, step_ms, ask.site.zone),
+            *(
+                cells[mine[start]] if start in mine else formats.NO_VALUE
+                for cells, mine in zip(texts, places, strict=True)
+            ),
+        )
+        for start in starts
+    )
+
+
+def _csv_rows(ask: ChartAsk, told: Sequence[Told]) -> list[tuple[CsvCell, ...]]:
+    """Rows for machines."""
+    starts, places = _steps(ask, told)
     zone = ask.site.zone
-    rows: list[tuple[str, ...]] = []
     files: list[tuple[CsvCell, ...]] = []
     step_ms = told[0].line.series.step_ms if told else 0
     for start in starts:
-        shown = [moment_text(start, step_ms, zone)]
         kept: list[CsvCell] = [local_time(start, zone), local_time(start + step_ms, zone)]
         for one, mine in zip(told, places, strict=True):
             series, place = one.line.series, mine.get(start)
-            if place is None:
-                shown.append(formats.NO_VALUE)
-                kept += [None, ""]
-                continue
-            shown.append(cell(series, place, one.decimals, ask.words))
-            kept += [series.values[place], series.verdict(place).value]
-        rows.append(tuple(shown))
+            kept += (
+                [None, ""] if place is None else [series.values[place], series.verdict(place).value]
+            )
         files.append((*kept, ask.site.data))
-    return tuple(rows), tuple(files)
+    return files

@@ -16,7 +16,7 @@ from core.periods import Resolution, from_ms, to_ms
 from core.quality import Verdict
 from core.sites import Site
 from dashboard.chart_spec import ChartAsk
-from dashboard.figures.lines import Series
+from dashboard.figures.line_data import Series
 from dashboard.history import DAY_MS, HOUR_MS, STEP_MS, HistoryQuestion
 from dashboard.kpi_series import grid_of
 

@@ -10,7 +10,8 @@ from core.sites import Device
 from dashboard import formats
 from dashboard.card_words import CardWords
 from dashboard.chart_spec import Chart, ChartAsk, ChartSpec
-from dashboard.figures.lines import Line, joined, shifted
+from dashboard.figures.line_data import Line
+from dashboard.figures.lines import joined, shifted
 from dashboard.figures.panels import Panel
 from dashboard.kpi_charts import compare_words
 from dashboard.resource_charts import RESOLUTION_WORDS, Told, held_chart, panel_chart

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from analytics.systems import SystemEnergies
 from core.periods import INTERVAL_MS, Period, Resolution
 from dashboard.chart_spec import ChartAsk
-from dashboard.figures.lines import HOUR_MS, Series
+from dashboard.figures.line_data import HOUR_MS, Series
 from dashboard.history import STEP_MS
 from dashboard.kpi_series import grid_of, held_parts
 
@@ -57,12 +55,14 @@ def power_series(
         quarters[first : first + len(values)] = values
     edges = [*starts, period.end_ms]
     cuts = [(edge - period.start_ms) // INTERVAL_MS for edge in edges]
-    means: list[float | None] = []
-    for first, last in itertools.pairwise(cuts):
-        known = quarters[first:last]
-        known = known[~np.isnan(known)]
-        if len(known) < _LEAST_SHARE * (last - first):
-            means.append(None)
-        else:
-            means.append(float(known.mean()) * HOUR_MS / INTERVAL_MS / 1000.0)
-    return Series(starts, tuple(means), STEP_MS[resolution])
+    is_known = ~np.isnan(quarters)
+    begins = np.array(cuts[:-1], np.int64)
+    sums = np.add.reduceat(np.where(is_known, quarters, 0.0), begins)
+    counts = np.add.reduceat(is_known.astype(np.int64), begins)
+    enough = counts >= np.maximum(1.0, _LEAST_SHARE * np.diff(cuts))
+    megawatts = sums / np.maximum(counts, 1) * (HOUR_MS / INTERVAL_MS / 1000.0)
+    means = tuple(
+        value if there else None
+        for value, there in zip(megawatts.tolist(), enough.tolist(), strict=True)
+    )
+    return Series(starts, means, STEP_MS[resolution])

@@ -9,7 +9,8 @@ from core.kpis import KpiValue
 from core.sites import Site
 from dashboard import formats
 from dashboard.chart_spec import Chart, ChartAsk, ChartSpec
-from dashboard.figures.lines import Line, Series, joined, shifted
+from dashboard.figures.line_data import Line, Series
+from dashboard.figures.lines import joined, shifted
 from dashboard.figures.panels import Bars, Panel
 from dashboard.kpi_charts import compare_words
 from dashboard.resource_charts import RESOLUTION_WORDS, Told, held_chart, panel_chart

@@ -109,16 +109,17 @@ def time_axis(
     local = from_ms(start_ms).astimezone(zone).replace(minute=0, second=0, microsecond=0)
     moment = local.replace(tzinfo=None)
     while True:
-        aware = moment.replace(tzinfo=zone)
-        time_ms = round(aware.timestamp() * 1000)
-        if time_ms >= end_ms:
-            break
-        if time_ms >= start_ms and moment.hour % step_h == 0:
-            if moment.hour == 0:
-                days.append(time_ms)
-                ticks.append((time_ms, day_text(aware)))
-            else:
-                ticks.append((time_ms, hour_text.format(h=moment.hour)))
+        if moment.hour % step_h == 0:
+            aware = moment.replace(tzinfo=zone)
+            time_ms = round(aware.timestamp() * 1000)
+            if time_ms >= end_ms:
+                break
+            if time_ms >= start_ms:
+                if moment.hour == 0:
+                    days.append(time_ms)
+                    ticks.append((time_ms, day_text(aware)))
+                else:
+                    ticks.append((time_ms, hour_text.format(h=moment.hour)))
         moment += timedelta(hours=1)
     return TimeAxis(start_ms, end_ms, tuple(ticks), tuple(days))
 

@@ -10,19 +10,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from core.periods import INTERVAL_MS, Period, from_ms
-from core.quality import Verdict
+from core.periods import Period, from_ms
 from dashboard import formats
 from dashboard.figures import frame as f
+from dashboard.figures.line_data import (
+    DAY_MS,
+    HOUR_MS,
+    Line,
+    LinesAsk,
+    Series,
+    Style,
+    missing_spans,
+)
+from dashboard.figures.line_tables import (
+    CsvRow,
+    build_csv_rows,
+    build_rows,
+    cells_of,
+    column_of,
+    csv_columns_of,
+    line_sentence,
+)
 from dashboard.words import Words
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MOST_POINTS = 2_000
-Style = Literal["measured", "second", "compare"]
 _STYLES: dict[Style, tuple[str, float, str]] = {
     "measured": ("data", 1.75, "solid"),
     "second": ("g2", 1.75, "solid"),
@@ -31,110 +46,6 @@ _STYLES: dict[Style, tuple[str, float, str]] = {
 # A hatched span narrower than this share of the window carries no words.
 _LABELLED_SHARE = 0.035
 _NARROW_PLOT_PX = 230
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Values on an unbroken grid.
-
-    Attributes:
-        start_ms: (n,) starts, UTC epoch milliseconds, ascending.
-        values: (n,) None where there is none.
-        step_ms: Length of one step (a local day may differ by an hour).
-        verdicts, estimated: (n,) or empty where every value is final.
-    """
-
-    start_ms: tuple[int, ...]
-    values: tuple[float | None, ...]
-    step_ms: int = INTERVAL_MS
-    verdicts: tuple[Verdict, ...] = ()
-    estimated: tuple[bool, ...] = ()
-
-    def mapped(self, change: Callable[[float], float]) -> Series:
-        """The same with each value changed: another unit."""
-        return replace(
-            self, values=tuple(None if value is None else change(value) for value in self.values)
-        )
-
-    def is_doubtful(self, place: int) -> bool:
-        """Whether a value is provisional or partly an estimate."""
-        if self.values[place] is None:
-            return False
-        estimated = bool(self.estimated) and self.estimated[place]
-        return estimated or self.verdict(place) is not Verdict.FINAL
-
-    def verdict(self, place: int) -> Verdict:
-        """The verdict of one value."""
-        if self.verdicts:
-            return self.verdicts[place]
-        return Verdict.FINAL if self.values[place] is not None else Verdict.REFUSED
-
-    def known(self) -> list[tuple[float, int]]:
-        """(value, start) of every value that there is."""
-        return [(v, s) for v, s in zip(self.values, self.start_ms, strict=True) if v is not None]
-
-    def last(self) -> float | None:
-        """The last value that there is."""
-        return next((value for value in reversed(self.values) if value is not None), None)
-
-    def mean(self) -> float | None:
-        """Mean of the values; for powers on an even grid, the mean power."""
-        known = self.known()
-        return sum(value for value, _ in known) / len(known) if known else None
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a chart.
-
-    Attributes:
-        name: In the table, the hover and the summary.
-        series: Where it is drawn; for a comparison, already on the later days.
-        csv_name: Column of the file, with its unit: `facility_power_kw`.
-        label: At its end; empty for none.
-        mean: Of the window, where it is not the mean of the values: a ratio's comes from its sums.
-        averages: Whether a mean is said at all.
-    """
-
-    name: str
-    series: Series
-    csv_name: str
-    style: Style = "measured"
-    label: str = ""
-    mean: float | None = None
-    averages: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class LinesAsk:
-    """What a chart of lines is made of.
-
-    Attributes:
-        window: The x axis.
-        settled_ms: Nothing is missing after this.
-        decimals: Of values in tables and hovers.
-        unit: As people write it; empty for a ratio.
-        target: (value, its words) of a dashed line.
-        values_at_end: Whether labels carry the last value.
-        most_lines: Of the grid.
-        small: A small multiple: no labels in the margin, no words in the plot.
-        extra_values: Others that the axis has to hold.
-    """
-
-    lines: tuple[Line, ...]
-    window: Period
-    settled_ms: int
-    now_ms: int
-    zone: ZoneInfo
-    height: int
-    unit: str
-    decimals: int
-    data: str
-    target: tuple[float, str] | None = None
-    values_at_end: bool = True
-    most_lines: int = 5
-    small: bool = False
-    extra_values: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +59,7 @@ class LinesDrawn:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     csv_columns: tuple[str, ...]
-    csv_rows: tuple[tuple[str | float | None, ...], ...]
+    csv_rows: Callable[[], Sequence[CsvRow]]
 
 
 def draw_lines(
@@ -183,8 +94,9 @@ def draw_lines(
     drawn_gaps, gap_notes = _gaps(ask, axis, words)
     drawn += drawn_gaps
     drawn += list(traces)
-    for line in ask.lines:
-        drawn += _line_traces(line, ask, words)
+    cells = [cells_of(line.series, ask.decimals, words) for line in ask.lines]
+    for line, texts in zip(ask.lines, cells, strict=True):
+        drawn += _line_traces(line, texts, ask, words)
     lines_shapes = list(shapes)
     labels = [*_end_labels(ask), *margin_labels]
     if ask.target is not None and has_any:
@@ -214,10 +126,10 @@ def draw_lines(
         narrow=_narrow(ask, words, labels, axis, notes),
         axis=axis,
         summary=" ".join(line_sentence(line, ask, words) for line in ask.lines),
-        columns=(words("table.time"), *(_column(line, ask) for line in ask.lines)),
-        rows=tuple(_rows(ask, words)),
-        csv_columns=_csv_columns(ask),
-        csv_rows=tuple(_csv_rows(ask)),
+        columns=(words("table.time"), *(column_of(line, ask) for line in ask.lines)),
+        rows=tuple(build_rows(ask, cells)),
+        csv_columns=csv_columns_of(ask),
+        csv_rows=partial(build_csv_rows, ask),
     )
 
 
@@ -241,15 +153,14 @@ def joined(*parts: str) -> str:
 # ------------------------------------------------------------ pieces
 
 
-def _line_traces(line: Line, ask: LinesAsk, words: Words) -> list[dict[str, Any]]:
+def _line_traces(
+    line: Line, texts: Sequence[str], ask: LinesAsk, words: Words
+) -> list[dict[str, Any]]:
     series, zone = line.series, ask.zone
     colour, width, dash = _STYLES[line.style]
     x = [f.local_iso(start, zone) for start in series.start_ms]
     y = list(series.values)
-    hover = [
-        f"{line.name} {cell(series, place, ask.decimals, words)} {ask.unit}".rstrip()
-        for place in range(len(y))
-    ]
+    hover = [f"{line.name} {text} {ask.unit}".rstrip() for text in texts]
     made = [
         f.line_trace(
             line.name, x, y, hover, colour=colour, width=width, dash=dash, step_ms=series.step_ms
@@ -285,21 +196,6 @@ def _is_lonely(y: Sequence[float | None], place: int) -> bool:
         and (place == 0 or y[place - 1] is None)
         and (place == len(y) - 1 or y[place + 1] is None)
     )
-
-
-def missing_spans(series: Series, settled_ms: int) -> list[tuple[int, int]]:
-    """Spans [from, to) without a value, up to what has settled."""
-    spans: list[tuple[int, int]] = []
-    for place, (start, value) in enumerate(zip(series.start_ms, series.values, strict=True)):
-        after = series.start_ms[place + 1 : place + 2]
-        end = after[0] if after else start + series.step_ms
-        if value is not None or end > settled_ms:
-            continue
-        if spans and spans[-1][1] == start:
-            spans[-1] = (spans[-1][0], end)
-        else:
-            spans.append((start, end))
-    return spans
 
 
 def _gaps(
@@ -456,124 +352,3 @@ def _narrow(
 def _broken(text: str) -> str:
     head, _, tail = text.rpartition(" ")
     return f"{head}<br>{tail}" if head else tail
-
-
-# ------------------------------------------------------------ words and tables
-
-
-def cell(series: Series, place: int, decimals: int, words: Words) -> str:
-    """A value as a table shows it, with what is doubtful about it."""
-    text = formats.format_number(series.values[place], decimals)
-    if series.values[place] is None:
-        return text
-    if series.estimated and series.estimated[place]:
-        return f"{text} ({words('source.estimated')})"
-    if series.verdict(place) is Verdict.PROVISIONAL:
-        return f"{text} ({words('verdict.provisional')})"
-    return text
-
-
-@lru_cache(maxsize=65_536)
-def moment_text(time_ms: int, step_ms: int, zone: ZoneInfo) -> str:
-    """The start of a step for people: a day, or a day with its hour."""
-    local = from_ms(time_ms).astimezone(zone)
-    return f"{local:%m-%d}" if step_ms >= DAY_MS else f"{local:%m-%d %H:%M}"
-
-
-def line_sentence(line: Line, ask: LinesAsk, words: Words) -> str:
-    """Mean, lowest and highest of a line, and what is missing in it."""
-    known = line.series.known()
-    if not known:
-        return words("chart.summary_none", name=line.name)
-    (low, low_at), (high, high_at) = min(known), max(known)
-    unit = f" {ask.unit}" if ask.unit else ""
-
-    def number(value: float) -> str:
-        return formats.format_number(value, ask.decimals) + unit
-
-    mean = line.mean if line.mean is not None else sum(value for value, _ in known) / len(known)
-    said = words(
-        "chart.summary" if line.averages or line.mean is not None else "chart.summary_range",
-        name=line.name,
-        mean=number(mean),
-        low=number(low),
-        low_time=moment_text(low_at, line.series.step_ms, ask.zone),
-        high=number(high),
-        high_time=moment_text(high_at, line.series.step_ms, ask.zone),
-    )
-    spans = missing_spans(line.series, ask.settled_ms)
-    if spans and line.style != "compare":
-        seconds = sum(end - start for start, end in spans) / 1000.0
-        duration = formats.format_duration(seconds, words)
-        said = f"{said} {words('chart.summary_gaps', n=len(spans), duration=duration)}"
-    return said
-
-
-def _column(line: Line, ask: LinesAsk) -> str:
-    return f"{line.name} ({ask.unit})" if ask.unit else line.name
-
-
-def _by_start(ask: LinesAsk) -> tuple[list[int], list[dict[int, int]]]:
-    places = [
-        {start: place for place, start in enumerate(line.series.start_ms)} for line in ask.lines
-    ]
-    return sorted(set().union(*places)) if places else [], places
-
-
-def _rows(ask: LinesAsk, words: Words) -> list[tuple[str, ...]]:
-    starts, places = _by_start(ask)
-    step = ask.lines[0].series.step_ms if ask.lines else INTERVAL_MS
-    return [
-        (
-            moment_text(start, step, ask.zone),
-            *(
-                cell(line.series, mine[start], ask.decimals, words)
-                if start in mine
-                else formats.NO_VALUE
-                for line, mine in zip(ask.lines, places, strict=True)
-            ),
-        )
-        for start in starts
-        if start < ask.settled_ms
-        or any(_has(line, mine, start) for line, mine in zip(ask.lines, places, strict=True))
-    ]
-
-
-def _has(line: Line, places: dict[int, int], start: int) -> bool:
-    return start in places and line.series.values[places[start]] is not None
-
-
-@lru_cache(maxsize=65_536)
-def local_time(time_ms: int, zone: ZoneInfo) -> str:
-    """RFC 3339 in the site's zone, for files."""
-    return from_ms(time_ms).astimezone(zone).isoformat(timespec="seconds")
-
-
-def _csv_columns(ask: LinesAsk) -> tuple[str, ...]:
-    columns = ["start", "end"]
-    for line in ask.lines:
-        columns += [line.csv_name, f"{line.csv_name}_verdict"]
-    return (*columns, "data")
-
-
-def _csv_rows(ask: LinesAsk) -> list[tuple[str | float | None, ...]]:
-    starts, places = _by_start(ask)
-    step = ask.lines[0].series.step_ms if ask.lines else INTERVAL_MS
-    rows = []
-    for start in starts:
-        if start >= ask.settled_ms and not any(
-            _has(line, mine, start) for line, mine in zip(ask.lines, places, strict=True)
-        ):
-            continue
-        cells: list[str | float | None] = [
-            local_time(start, ask.zone),
-            local_time(start + step, ask.zone),
-        ]
-        for line, mine in zip(ask.lines, places, strict=True):
-            if start in mine:
-                place = mine[start]
-                cells += [line.series.values[place], line.series.verdict(place).value]
-            else:
-                cells += [None, ""]
-        rows.append((*cells, ask.data))
-    return rows

@@ -11,15 +11,9 @@ from core.forecasts import LEARNING_DAYS, MODELS, STATES, Forecast, ForecastPoin
 from core.periods import Period, from_ms
 from dashboard import formats
 from dashboard.figures import frame as f
-from dashboard.figures.lines import (
-    HOUR_MS,
-    Line,
-    LinesAsk,
-    LinesDrawn,
-    draw_lines,
-    local_time,
-    moment_text,
-)
+from dashboard.figures.line_data import HOUR_MS, Line, LinesAsk
+from dashboard.figures.line_tables import CsvRow, local_time, moment_text
+from dashboard.figures.lines import LinesDrawn, draw_lines
 from dashboard.figures.palette import BAND
 from dashboard.words import Words
 
@@ -175,12 +169,14 @@ def _with_table(
         for point in points
     ]
     csv_columns = (*drawn.csv_columns[:-1], "q10", "q50", "q90", "data")
-    csv_rows: list[tuple[str | float | None, ...]] = [
-        (*row[:-1], None, None, None, row[-1]) for row in drawn.csv_rows
-    ]
-    for point in points:
-        times = (local_time(at, ask.zone) for at in (point.start_ms, point.start_ms + step_ms))
-        csv_rows.append((*times, None, "", point.q10, point.q50, point.q90, ask.data))
+
+    def build_csv_rows() -> list[CsvRow]:
+        rows: list[CsvRow] = [(*row[:-1], None, None, None, row[-1]) for row in drawn.csv_rows()]
+        for point in points:
+            times = (local_time(at, ask.zone) for at in (point.start_ms, point.start_ms + step_ms))
+            rows.append((*times, None, "", point.q10, point.q50, point.q90, ask.data))
+        return rows
+
     last = points[-1]
     said = words(
         "outlook.summary",
@@ -192,7 +188,7 @@ def _with_table(
         columns=columns,
         rows=tuple(rows),
         csv_columns=csv_columns,
-        csv_rows=tuple(csv_rows),
+        csv_rows=build_csv_rows,
         summary=f"{drawn.summary} {said}",
     )
 

@@ -13,14 +13,9 @@ from typing import Any
 from core.periods import from_ms
 from dashboard import formats
 from dashboard.figures import frame as f
-from dashboard.figures.lines import (
-    Line,
-    LinesAsk,
-    Series,
-    cell,
-    missing_spans,
-    window_axis,
-)
+from dashboard.figures.line_data import Line, LinesAsk, Series, missing_spans
+from dashboard.figures.line_tables import cell
+from dashboard.figures.lines import window_axis
 from dashboard.figures.palette import LIGHT
 from dashboard.words import Words
 

@@ -19,16 +19,8 @@ from core.periods import INTERVAL_MS, Period, from_ms, to_ms
 from core.quality import Verdict
 from core.text import Language
 from dashboard.figures import frame, palette
-from dashboard.figures.lines import (
-    MOST_POINTS,
-    Line,
-    LinesAsk,
-    LinesDrawn,
-    Series,
-    draw_lines,
-    missing_spans,
-    window_axis,
-)
+from dashboard.figures.line_data import Line, LinesAsk, Series, missing_spans
+from dashboard.figures.lines import MOST_POINTS, LinesDrawn, draw_lines, window_axis
 from dashboard.words import load_words
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -205,8 +197,8 @@ def test_table_and_picture_hold_the_same_numbers() -> None:
         assert shown == trace["y"]
     assert chart.rows[0][0] == "11-19 14:30"
     assert chart.rows[38][0] == "11-20 00:00"
-    assert [row[2] for row in chart.csv_rows] == list(lines(chart)[0]["y"])
-    assert chart.csv_rows[0][:2] == ("2026-11-19T14:30:00+09:00", "2026-11-19T14:45:00+09:00")
+    assert [row[2] for row in chart.csv_rows()] == list(lines(chart)[0]["y"])
+    assert chart.csv_rows()[0][:2] == ("2026-11-19T14:30:00+09:00", "2026-11-19T14:45:00+09:00")
 
 
 def test_the_subtitle_says_where_the_axis_starts() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from core.forecasts import BandSkill, Forecast, ForecastPoint, ForecastState, SkillRecord
 from core.periods import INTERVAL_MS, to_ms
-from dashboard.figures.lines import HOUR_MS, Line, LinesAsk, LinesDrawn, Series
+from dashboard.figures.line_data import HOUR_MS, Line, LinesAsk, Series
+from dashboard.figures.lines import LinesDrawn
 from dashboard.figures.outlook import (
     draw_outlook,
     issued_words,
@@ -87,8 +88,8 @@ def test_table_and_file_hold_the_forecast() -> None:
     assert len(drawn.rows) == 96 + 192
     assert drawn.rows[0][2:] == ("—", "—", "—")
     assert drawn.rows[-1][1:] == ("—", "1.260", "1.250", "1.270")
-    assert len(drawn.csv_rows) == len(drawn.rows)
-    assert all(len(row) == len(drawn.csv_columns) for row in drawn.csv_rows)
+    assert len(drawn.csv_rows()) == len(drawn.rows)
+    assert all(len(row) == len(drawn.csv_columns) for row in drawn.csv_rows())
     assert "The forecast at 11-22 14:00: 1.260 (1.250–1.270)." in drawn.summary
 
 

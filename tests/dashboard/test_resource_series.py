@@ -14,7 +14,7 @@ from core.samples import SeriesKey
 from core.sites import Site, SiteRegistry
 from dashboard.chart_spec import ChartAsk
 from dashboard.figures.frame import plot_height
-from dashboard.figures.lines import Line, LinesAsk, Series
+from dashboard.figures.line_data import Line, LinesAsk, Series
 from dashboard.figures.panels import Bars, Panel, draw_panels
 from dashboard.history import HOUR_MS, parse_history
 from dashboard.resource_series import bar_resolution, gauge_series, mean_power, summed_series
