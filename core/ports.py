@@ -201,6 +201,10 @@ class IngestRecords(Protocol):
         """Entries, newest first."""
         ...
 
+    def count_quarantine(self) -> dict[str, tuple[int, int]]:
+        """Open entries and their readings, by site."""
+        ...
+
     def read_quarantine_entry(self, entry_id: str) -> QuarantineEntry:
         """One entry, in any state.
 

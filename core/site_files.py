@@ -127,6 +127,7 @@ class _SiteModel(_Model):
     targets: list[_Target] = []
     facts: list[_Fact] = []
     supply_contracts: list[SupplyContractModel] = []
+    gateways: list[str] = []
     devices: list[_State] = []
     device_groups: list[_State] = []
 
@@ -197,6 +198,13 @@ def _parse_site(text: str, findings: _Findings) -> Site | None:
     zone = _zone(model.zone, findings)
     if not is_id(model.id):
         findings.add("id", f"{model.id!r} is no id", "use [a-z0-9][a-z0-9_-]{0,63}")
+    for number, gateway in enumerate(model.gateways):
+        if not is_id(gateway) or gateway in model.gateways[:number]:
+            findings.add(
+                f"gateways.{number}",
+                f"{gateway!r} is no name, or stands twice",
+                "use [a-z0-9][a-z0-9_-]{0,63}, each once",
+            )
     for number, target in enumerate(model.targets):
         if target.kpi not in KPIS:
             findings.add(
@@ -234,6 +242,7 @@ def _parse_site(text: str, findings: _Findings) -> Site | None:
         targets=tuple(Target(t.kpi, t.value, t.valid_from) for t in model.targets),
         facts=tuple(Fact(f.text.text(), f.source, f.date) for f in model.facts),
         supply_contracts=contracts,
+        gateways=tuple(model.gateways),
         devices=devices,
     )
 

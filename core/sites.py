@@ -166,6 +166,7 @@ class Site:
         late_window_days: How late a reading may come; 0 means no limit.
         pue_category: The declared category point.
         supply_contracts: By which imported electricity is bought; for market-based figures.
+        gateways: Names of further gateways, each with a broker account of its own.
     """
 
     id: str
@@ -186,6 +187,7 @@ class Site:
     targets: tuple[Target, ...] = ()
     facts: tuple[Fact, ...] = ()
     supply_contracts: tuple[SupplyContract, ...] = ()
+    gateways: tuple[str, ...] = ()
     devices: Mapping[str, Device] = field(default_factory=dict)
 
     @property

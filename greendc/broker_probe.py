@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from core.connections import MqttConnection
 from core.errors import StoreMisconfiguredError, StoreUnavailableError
+from ingest.subscriber import tls_context
 
 _WAIT_S = 5.0
 
@@ -40,10 +41,7 @@ def probe_broker(connection: MqttConnection) -> str:
     if connection.username:
         client.username_pw_set(connection.username, connection.password)
     if connection.tls:
-        context = ssl.create_default_context(cafile=connection.ca_file or None)
-        if connection.cert_file:
-            context.load_cert_chain(connection.cert_file, connection.key_file)
-        client.tls_set_context(context)
+        client.tls_set_context(tls_context(connection))
     try:
         client.connect(connection.host, connection.port, keepalive=10)
     except (OSError, ssl.SSLError) as error:

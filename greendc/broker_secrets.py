@@ -6,11 +6,9 @@ the registry (access list, password file, configuration) is written at every cal
 
 from __future__ import annotations
 
-import os
+import json
 import secrets
-import shutil
-import subprocess
-import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +17,35 @@ from core.errors import ConfigurationError, Problem
 from core.sites import SiteRegistry
 from greendc.broker import (
     INGEST_ACCOUNT,
+    MONITOR_ACCOUNT,
+    SERVICE_ACCOUNTS,
     BrokerListener,
+    ClientAuthority,
     broker_accounts,
     render_acl,
     render_configuration,
     render_passwords,
+)
+from greendc.certificates import (
+    Pair,
+    check_certificate,
+    issue_certificate,
+    make_authority,
+    serial_of,
+    write_revocations,
 )
 from greendc.wiring import read_accounts
 
 # Where a container sees what is in `broker/`.
 BROKER_FOLDER = Path("/etc/greendc-broker")
 _BROKER_DATA = Path("/mosquitto/data")
-_TLS_PORT = 8883
-_CA_DAYS, _SERVER_DAYS = 3650, 825
-_KEY_KIND = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+_TLS_PORT, _GATEWAY_PORT, _SERVICE_PORT = 8883, 8884, 8885
+# Whose certificates an authority signs.
+GATEWAYS, SERVICES = "gateways", "services"
+_ACCOUNT_FILES = {
+    INGEST_ACCOUNT: "mqtt-ingest-password",
+    MONITOR_ACCOUNT: "mqtt-monitor-password",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +81,7 @@ def write_secrets(folder: Path, registry: SiteRegistry, hosts: Sequence[str]) ->
         broker.chmod(0o755)
         made = [
             name
-            for name in ("influxdb-password", "influxdb-token", "mqtt-ingest-password")
+            for name in ("influxdb-password", "influxdb-token", *_ACCOUNT_FILES.values())
             if _write_once(folder / name, secrets.token_urlsafe(32) + "\n")
         ]
         accounts = _accounts(folder, registry, made)
@@ -90,23 +103,30 @@ def _listener() -> BrokerListener:
         # Inside the network of the containers, which nothing outside reaches.
         bind="0.0.0.0",  # noqa: S104
         tls_port=_TLS_PORT,
-        ca_file=str(BROKER_FOLDER / "ca.crt"),
         cert_file=str(BROKER_FOLDER / "server.crt"),
         key_file=str(BROKER_FOLDER / "server.key"),
+        gateways=_client_authority(GATEWAYS, _GATEWAY_PORT),
+        services=_client_authority(SERVICES, _SERVICE_PORT),
     )
+
+
+def _client_authority(name: str, port: int) -> ClientAuthority:
+    return ClientAuthority(port, f"{BROKER_FOLDER / name}-ca.crt", f"{BROKER_FOLDER / name}.crl")
 
 
 def _accounts(folder: Path, registry: SiteRegistry, made: list[str]) -> dict[str, str]:
     path = folder / "broker-accounts"
     known = read_accounts(path) if path.exists() else {}
-    ingest = (folder / "mqtt-ingest-password").read_text(encoding="utf-8").strip()
     accounts = {
-        name: ingest if name == INGEST_ACCOUNT else known.get(name) or secrets.token_urlsafe(24)
+        name: (folder / _ACCOUNT_FILES[name]).read_text(encoding="utf-8").strip()
+        if name in _ACCOUNT_FILES
+        else known.get(name) or secrets.token_urlsafe(24)
         for name in broker_accounts(registry)
     }
     # An account whose site has left the registry keeps its line, so that it can come back.
-    lines = {**known, **accounts}
-    lines.pop(INGEST_ACCOUNT, None)
+    lines = {
+        name: text for name, text in {**known, **accounts}.items() if name not in _ACCOUNT_FILES
+    }
     text = "".join(f"{name}:{password}\n" for name, password in sorted(lines.items()))
     if not path.exists():
         made.append(path.name)
@@ -115,66 +135,132 @@ def _accounts(folder: Path, registry: SiteRegistry, made: list[str]) -> dict[str
 
 
 def _write_certificates(folder: Path, hosts: Sequence[str]) -> list[str]:
+    """The broker's own certificate, and the authorities of its clients with what they revoked."""
     names = dict.fromkeys(["localhost", "mosquitto", *hosts])
-    wanted = ",".join(f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in names)
+    wanted = [f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in names]
     broker = folder / "broker"
     made = []
-    authority = (folder / "ca.key", broker / "ca.crt")
-    if not all(path.exists() for path in authority):
-        _openssl(
-            ["req", "-x509", *_KEY_KIND, "-days", str(_CA_DAYS), "-subj", "/CN=greendc broker CA"],
-            [
-                *("-addext", "basicConstraints=critical,CA:TRUE"),
-                *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
-            ],
-            authority,
-        )
-        authority[0].chmod(0o600)
+    authority = Pair(folder / "ca.key", broker / "ca.crt")
+    if make_authority("greendc broker CA", authority):
         made += ["ca.key", "broker/ca.crt"]
-    server = (broker / "server.key", broker / "server.crt")
+    server = Pair(broker / "server.key", broker / "server.crt")
     named = broker / "server.names"
-    is_current = named.exists() and named.read_text(encoding="utf-8") == wanted
-    if not (is_current and all(path.exists() for path in server)):
-        _openssl(
-            ["req", "-x509", *_KEY_KIND, "-days", str(_SERVER_DAYS), "-subj", "/CN=greendc broker"],
-            [
-                *("-CA", str(authority[1]), "-CAkey", str(authority[0])),
-                *("-addext", "basicConstraints=critical,CA:FALSE"),
-                *("-addext", "keyUsage=critical,digitalSignature"),
-                *("-addext", "extendedKeyUsage=serverAuth"),
-                *("-addext", f"subjectAltName={wanted}"),
-            ],
-            server,
-        )
-        _write(named, wanted)
+    is_current = named.exists() and named.read_text(encoding="utf-8") == ",".join(wanted)
+    if not (is_current and _is_good(server)):
+        issue_certificate(authority, server, "greendc broker", usage="serverAuth", names=wanted)
+        _write(named, ",".join(wanted))
         made += ["broker/server.key", "broker/server.crt"]
+    return made + _write_authorities(folder)
+
+
+def _write_authorities(folder: Path) -> list[str]:
+    made = []
+    for name in (GATEWAYS, SERVICES):
+        authority = _authority(folder, name)
+        if make_authority(f"greendc {name} CA", authority):
+            made += [authority.key.name, f"broker/{authority.certificate.name}"]
+        # Anew at each call, so that the list itself never ends before the authority does.
+        revoked = [serial for serials in _read_revoked(folder, name).values() for serial in serials]
+        write_revocations(authority, revoked, folder / "broker" / f"{name}.crl")
     return made
 
 
-def _openssl(head: list[str], tail: list[str], pair: tuple[Path, Path]) -> None:
-    program = shutil.which("openssl")
-    if program is None:
-        raise ConfigurationError(
-            [Problem("openssl", "", "is not installed", "apt-get install openssl")]
-        )
-    key, certificate = pair
-    with tempfile.TemporaryDirectory(dir=key.parent) as made_in:
-        new_key, new_certificate = Path(made_in) / "key", Path(made_in) / "certificate"
-        command = [
-            program,
-            *head,
-            # Nothing of the machine's own configuration gets into the certificate.
-            *("-config", os.devnull),
-            *tail,
-            *("-keyout", str(new_key), "-out", str(new_certificate)),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            problem = f"openssl {head[0]} failed: {done.stderr.strip()[-500:]}"
-            raise ConfigurationError([Problem("openssl", "", problem, "OpenSSL 3 is needed")])
-        for made, target in ((new_key, key), (new_certificate, certificate)):
-            made.chmod(0o444)
-            made.replace(target)
+def _authority(folder: Path, name: str) -> Pair:
+    return Pair(folder / f"{name}-ca.key", folder / "broker" / f"{name}-ca.crt")
+
+
+def _is_good(pair: Pair) -> bool:
+    return pair.exists() and check_certificate(pair.certificate, time.time())[0]
+
+
+# ---------------------------------------------------------------- certificates of clients
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenCertificates:
+    """What a call did.
+
+    Attributes:
+        made: Accounts that got a certificate.
+        revoked: Accounts whose certificate is good no more.
+        files: Account -> key and certificate.
+    """
+
+    made: tuple[str, ...]
+    revoked: tuple[str, ...]
+    files: dict[str, Pair]
+
+
+def write_client_certificates(
+    folder: Path, registry: SiteRegistry, *, revoke: Sequence[str] = ()
+) -> WrittenCertificates:
+    """Give every account a certificate that is good for a month more, and revoke some.
+
+    A revoked account gets another one at once: what was revoked is the key that got lost. Who is to
+    have none leaves the registry.
+
+    Args:
+        folder: The folder of `write_secrets`.
+        revoke: Accounts whose certificate is to be refused from the broker's next start on.
+
+    Raises:
+        ConfigurationError: The folder cannot be written, an account is not known, or there is no
+            `openssl`.
+    """
+    try:
+        clients = folder / "certificates"
+        (folder / "broker").mkdir(parents=True, exist_ok=True)
+        clients.mkdir(exist_ok=True)
+        folder.chmod(0o700)
+        _write_authorities(folder)
+        files = {name: _client_pair(clients, name) for name in broker_accounts(registry)}
+        # A site may have left the registry because its key is lost.
+        known = {*files, *(path.stem for path in clients.glob("*.crt"))}
+        for name in revoke:
+            pair = _client_pair(clients, name)
+            if name not in known or not pair.exists():
+                hint = f"one of {', '.join(sorted(known))}"
+                problem = "has no certificate that could be revoked"
+                raise ConfigurationError([Problem(str(clients), name, problem, hint)])
+            _revoke(folder, name, pair)
+        made = []
+        for name, pair in files.items():
+            if not _is_good(pair):
+                authority = _authority(folder, _signer(name))
+                issue_certificate(authority, pair, name, usage="clientAuth")
+                made.append(name)
+    except OSError as error:
+        hint = "name a folder that this account can write, or correct its owner"
+        problem = f"cannot be written: {error}"
+        raise ConfigurationError([Problem(str(folder), "", problem, hint)]) from None
+    return WrittenCertificates(tuple(made), tuple(revoke), files)
+
+
+def _signer(account: str) -> str:
+    return SERVICES if account in SERVICE_ACCOUNTS else GATEWAYS
+
+
+def _client_pair(clients: Path, account: str) -> Pair:
+    return Pair(clients / f"{account}.key", clients / f"{account}.crt")
+
+
+def _revoke(folder: Path, account: str, pair: Pair) -> None:
+    signer = _signer(account)
+    revoked = _read_revoked(folder, signer)
+    revoked.setdefault(account, []).append(serial_of(pair.certificate))
+    # First noted, then forgotten: a call that is cut off in between can be made again.
+    _write(folder / f"{signer}-revoked.json", json.dumps(revoked, indent=1) + "\n")
+    pair.certificate.unlink()
+    pair.key.unlink()
+    _write_authorities(folder)
+
+
+def _read_revoked(folder: Path, signer: str) -> dict[str, list[int]]:
+    path = folder / f"{signer}-revoked.json"
+    if not path.exists():
+        return {}
+    found: dict[str, list[int]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _is_address(name: str) -> bool:

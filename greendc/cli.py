@@ -59,7 +59,7 @@ COMMANDS: dict[str, Command] = {
     "replay": Command("replay", "publish a real data file through MQTT"),
     "mapping": Command("mapping", "test: what a mapping file makes of a payload"),
     "import": Command("import_sheet", "publish hand-read meters from a CSV or XLSX sheet"),
-    "broker": Command("broker", "acl, config, secrets: for the Mosquitto in front"),
+    "broker": Command("broker", "acl, config, secrets, certificates: for the Mosquitto in front"),
     "doctor": Command("doctor", "check settings, folders, broker, stores, clock, ports"),
 }
 

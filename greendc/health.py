@@ -6,12 +6,14 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 from pathlib import Path
 
 from core.errors import ConfigurationError, GreendcError, Problem
+from ingest.observing import HistogramCounts
 
 _LOG = logging.getLogger(__name__)
 LEAST_FREE_BYTES = 256 * 1024**2
@@ -29,12 +31,17 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """One Prometheus metric: base unit in the name, counters end in `_total`."""
+    """One Prometheus metric: base unit in the name, counters end in `_total`.
+
+    Attributes:
+        histograms: In place of samples where the kind is `histogram`.
+    """
 
     name: str
     kind: str
     help: str
     samples: Sequence[tuple[dict[str, str], float]]
+    histograms: Sequence[tuple[dict[str, str], HistogramCounts]] = ()
 
 
 def render_metrics(families: Sequence[MetricFamily]) -> str:
@@ -43,12 +50,27 @@ def render_metrics(families: Sequence[MetricFamily]) -> str:
     for family in families:
         lines.append(f"# HELP {family.name} {family.help}")
         lines.append(f"# TYPE {family.name} {family.kind}")
-        for labels, value in family.samples:
-            inner = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
-            lines.append(
-                f"{family.name}{{{inner}}} {value!r}" if inner else f"{family.name} {value!r}"
-            )
+        lines += [_sample(family.name, labels, value) for labels, value in family.samples]
+        for labels, counts in family.histograms:
+            lines += _histogram(family.name, labels, counts)
     return "\n".join(lines) + "\n"
+
+
+def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
+    inner = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())
+    return f"{name}{{{inner}}} {value!r}" if inner else f"{name} {value!r}"
+
+
+def _histogram(name: str, labels: Mapping[str, str], counts: HistogramCounts) -> list[str]:
+    ends = [*(repr(bound) for bound in counts.bounds), "+Inf"]
+    below = list(accumulate(counts.counts))
+    lines = [
+        _sample(f"{name}_bucket", {**labels, "le": end}, float(count))
+        for end, count in zip(ends, below, strict=True)
+    ]
+    lines.append(_sample(f"{name}_sum", labels, counts.total))
+    lines.append(_sample(f"{name}_count", labels, float(below[-1])))
+    return lines
 
 
 def _escape(text: str) -> str:
@@ -81,6 +103,7 @@ def check_call(name: str, call: Callable[[], str], hint: str) -> Check:
 class HealthServer:
     """A small listener on its own thread.
 
+    `/healthz` answers 200 while the process lives and `faults` finds nothing, else 503 with them.
     `/readyz` answers 200 with every check true, else 503 with the list; the checks run when asked.
     """
 
@@ -91,8 +114,12 @@ class HealthServer:
         *,
         ready: Callable[[], Sequence[Check]],
         metrics: Callable[[], Sequence[MetricFamily]],
+        faults: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """Bind the listener.
+
+        Args:
+            faults: What makes the process of no use until it is started again.
 
         Raises:
             ConfigurationError: The port is taken or the address is not this machine's.
@@ -105,7 +132,9 @@ class HealthServer:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path == "/healthz":
-                    self._answer(200, "text/plain", "ok\n")
+                    found = list(faults())
+                    text = "".join(f"{fault}\n" for fault in found) or "ok\n"
+                    self._answer(503 if found else 200, "text/plain", text)
                 elif path == "/readyz":
                     checks = list(ready())
                     status = 200 if all(check.ok for check in checks) else 503

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
 from types import TracebackType
 
 from core.clock import Clock
-from core.errors import StoreError
+from core.errors import ConfigurationError, StoreError
+from greendc.certificates import certificate_end_s, certificate_files
 from greendc.health import Check, HealthServer, MetricFamily, check_call, check_data_dir
-from greendc.ingest_metrics import ingest_metrics
+from greendc.ingest_metrics import IngestObservation, ingest_metrics
+from greendc.process_figures import read_process_figures
 from greendc.settings import Settings, mqtt_connection
 from greendc.wiring import (
     open_mappings,
@@ -42,6 +46,13 @@ class IngestProcess:
         prepare_data_dir(settings)
         self._store = open_store(settings, role="ingest")
         self._records = open_records(settings)
+        table, taken = settings.ingest.partition_table, settings.ingest.taken()
+        self._sites = tuple(
+            site.id
+            for site in registry
+            if site.status == "operating" and table.get(site.id, 0) in taken
+        )
+        self._last_messages: Mapping[str, int] = {}
         self._stopping = threading.Event()
         self._service = IngestService(
             registry,
@@ -55,11 +66,16 @@ class IngestProcess:
                 spool_dir=settings.spool_dir,
                 site_readings_per_s=settings.ingest.site_readings_per_s,
                 mappings=mappings,
+                probe_s=settings.ingest.probe_s,
             ),
             clock,
         )
         self._health = HealthServer(
-            settings.health.host, settings.health.port, ready=self._ready, metrics=self._metrics
+            settings.health.host,
+            settings.health.port,
+            ready=self._ready,
+            metrics=self._metrics,
+            faults=self._service.faults,
         )
 
     def __enter__(self) -> IngestProcess:
@@ -112,12 +128,45 @@ class IngestProcess:
     def _ready(self) -> Sequence[Check]:
         status = self._service.status()
         broker = f"connected to {self._settings.mqtt.url}" if status.connected else "not connected"
+        threads = "; ".join(status.stuck) or "every thread comes round"
+        spool = (
+            "takes commits"
+            if status.spool_state == "ok"
+            else f"nothing is acknowledged: {status.spool_state}"
+        )
         return [
             Check("broker", status.connected, broker, "start the broker or correct the account"),
+            Check("threads", not status.stuck, threads, "start the process again"),
+            Check("spool", status.spool_state == "ok", spool, "make room on the disk"),
             check_call("store", self._store.check, "check GREENDC_TIMESERIES__…"),
             check_call("records", self._records.check, "check GREENDC_RECORDS__URL"),
             check_data_dir(self._settings.data_dir),
         ]
 
     def _metrics(self) -> Sequence[MetricFamily]:
-        return ingest_metrics(self._service.status())
+        quarantine: Mapping[str, tuple[int, int]] | None = None
+        try:
+            quarantine = self._records.count_quarantine()
+            self._last_messages = self._records.read_last_messages()
+        except StoreError as error:
+            _LOG.debug("metrics without the records: %s", error)
+        return ingest_metrics(
+            IngestObservation(
+                status=self._service.status(),
+                now_s=self._clock.now_ms() / 1000,
+                version=version("greendc"),
+                sites=self._sites,
+                booked_message_ms=self._last_messages,
+                quarantine=quarantine,
+                certificates=self._certificates(),
+                process=read_process_figures(),
+            )
+        )
+
+    def _certificates(self) -> dict[str, float]:
+        """Ends of the certificates in use, read anew: they are renewed while the process runs."""
+        found = {}
+        for path in certificate_files(self._settings.mqtt):
+            with suppress(ConfigurationError):
+                found[path.name] = certificate_end_s(path)
+        return found

@@ -81,12 +81,14 @@ class MqttSettings(_Section):
 
 
 class IngestSettings(_Section):
-    """Partitions of this process and limits of a site."""
+    """Partitions of this process, limits of a site, and the probe."""
 
     partitions: str = "all"
     partition_count: Annotated[int, Field(ge=1, le=64)] = 1
     partition_table: dict[str, int] = {}
     site_readings_per_s: Annotated[float, Field(gt=0)] = 100_000
+    # Off unless asked for: another's broker need not let us publish, and may hang up on us for it.
+    probe_s: Annotated[float, Field(ge=0, le=86_400)] = 0
 
     @field_validator("partitions", mode="before")
     @classmethod

@@ -33,8 +33,13 @@ _READ_BYTES = 256 * 1024
 _SHORT_READ = 64 * 1024
 _REST_S = 0.002
 _FULL_WAIT_S = 0.05
-_MOST_TOPICS = 400_000
+# Decoded names of topics are kept in so much memory: a fleet's fit, and whoever makes up names
+# without end fills none.
+_TOPIC_BYTES = 64 * 1024 * 1024
+_TOPIC_OVERHEAD = 200
+_LONGEST_TOPIC = 256
 _LONGEST_DELAY_S = 30.0
+_BEAT_S = 2.0
 _PUBLISH = 0x30
 _PUBACK = PacketTypes.PUBACK << 4
 
@@ -43,6 +48,10 @@ class BulkClient(paho.Client):
     """A client that delivers lists of messages to `deliver(messages, generation)`.
 
     The generation numbers the connections; `acknowledge` of another generation does nothing.
+
+    Attributes:
+        heartbeat: When the network thread last came round its loop, monotonic seconds. A thread
+            that hangs still lives, and says connected.
     """
 
     def __init__(self, *arguments: Any, deliver: Deliver, has_room: HasRoom, **named: Any) -> None:
@@ -54,8 +63,10 @@ class BulkClient(paho.Client):
         self._chunked = 0
         self._needed = 0
         self._topics: dict[bytes, str] = {}
+        self._topic_bytes = 0
         self._acks: deque[tuple[int, Sequence[int]]] = deque()
         self._leaving = threading.Event()
+        self.heartbeat = time.monotonic()
         self.generation = 0
         self.acknowledged = 0
 
@@ -77,7 +88,11 @@ class BulkClient(paho.Client):
             before = self._reconnect_delay
             delay = 0.5 if before is None else min(before * 2, _LONGEST_DELAY_S)
             self._reconnect_delay = delay  # type: ignore[assignment]
-        self._leaving.wait(delay * random.uniform(0.5, 1.5))  # noqa: S311
+        until = time.monotonic() + delay * random.uniform(0.5, 1.5)  # noqa: S311
+        while (left := until - time.monotonic()) > 0 and not self._leaving.is_set():
+            self.heartbeat = time.monotonic()
+            self._leaving.wait(min(left, _BEAT_S))
+        self.heartbeat = time.monotonic()
 
     def leave(self, seconds: float) -> None:
         """Send what waits, disconnect, and end the network thread; the session stays."""
@@ -110,6 +125,7 @@ class BulkClient(paho.Client):
 
     def loop_misc(self) -> MQTTErrorCode:
         """Keep-alive, and the acknowledgements that wait."""
+        self.heartbeat = time.monotonic()
         mids: list[int] = []
         while self._acks:
             generation, chosen = self._acks.popleft()
@@ -204,9 +220,7 @@ class BulkClient(paho.Client):
         name = buffer[start:stop]
         topic = self._topics.get(name)
         if topic is None:
-            if len(self._topics) >= _MOST_TOPICS:
-                self._topics.clear()
-            topic = self._topics[name] = name.decode("utf-8", "backslashreplace")
+            topic = self._new_topic(name)
         mid = 0
         if first & 0x06:
             mid = buffer[stop] << 8 | buffer[stop + 1]
@@ -223,6 +237,16 @@ class BulkClient(paho.Client):
         if stop > after:
             raise ValueError("a PUBLISH whose parts are longer than itself")
         return topic, buffer[stop:after], mid
+
+    def _new_topic(self, name: bytes) -> str:
+        topic = name.decode("utf-8", "backslashreplace")
+        if len(name) <= _LONGEST_TOPIC:
+            if self._topic_bytes >= _TOPIC_BYTES:
+                self._topics.clear()
+                self._topic_bytes = 0
+            self._topics[name] = topic
+            self._topic_bytes += 2 * len(name) + _TOPIC_OVERHEAD
+        return topic
 
     def _hand_over(self, messages: list[Publish], generation: int) -> list[Publish]:
         if messages:

@@ -9,6 +9,8 @@ from pathlib import Path
 from core.connections import MqttConnection
 from ingest.limits import IngestLimits
 from ingest.mappings import NO_MAPPINGS, Mappings
+from ingest.observing import EMPTY_LATENCIES, BookedCounts, HistogramCounts
+from ingest.probe import ProbeStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class IngestConfig:
         partition_table: Site -> partition; sites not in it are in partition 0.
         site_readings_per_s: A site's cap, averaged over a minute.
         mappings: What foreign dialects mean.
+        probe_s: Seconds between two readings of our own that are followed to the store; 0: none.
     """
 
     connection: MqttConnection
@@ -31,6 +34,7 @@ class IngestConfig:
     site_readings_per_s: float = 100_000
     limits: IngestLimits = field(default_factory=IngestLimits)
     mappings: Mappings = NO_MAPPINGS
+    probe_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,13 @@ class IngestStatus:
         spool_state: `ok`, or what is wrong.
         seconds_since_message: Since the last message of any site.
         last_message_ms: Site -> receipt of its newest message.
+        booked: Verdicts by site, of what the records hold since start.
+        spooled_commits, spooled_bytes: What waits in the spool.
+        acknowledging: Receipt to acknowledgement, one value a commit, of its oldest message.
+        storing: Receipt to booked in the records, one value a commit.
+        heartbeats: (partition, thread) -> seconds since it came round its loop.
+        stuck: Threads that hang or have ended, for people; empty when all is well.
+        probe: How the probe is doing.
     """
 
     connected: bool
@@ -70,3 +81,11 @@ class IngestStatus:
     spool_state: str
     seconds_since_message: float
     last_message_ms: Mapping[str, int]
+    booked: BookedCounts = field(default_factory=BookedCounts)
+    spooled_commits: int = 0
+    spooled_bytes: int = 0
+    acknowledging: HistogramCounts = EMPTY_LATENCIES
+    storing: HistogramCounts = EMPTY_LATENCIES
+    heartbeats: Mapping[tuple[int, str], float] = field(default_factory=dict)
+    stuck: tuple[str, ...] = ()
+    probe: ProbeStatus = field(default_factory=ProbeStatus)

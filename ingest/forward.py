@@ -25,6 +25,7 @@ from core.errors import (
     StoreRejectedError,
     StoreUnavailableError,
 )
+from core.ledger import CommitOutcome
 from core.ports import IngestRecords, TimeSeriesStore
 from core.samples import ReadingBlock
 from core.sites import SiteRegistry
@@ -45,6 +46,8 @@ _ALL_REFUSED = 50
 
 FailPoint = Callable[[str], None]
 Settled = Callable[[Mapping[tuple[str, str], int]], None]
+# Outcome, and the receipts of the commits in it, UTC epoch milliseconds.
+Booked = Callable[[CommitOutcome, Sequence[int]], None]
 _Verdicts = NDArray[np.uint8]
 
 
@@ -60,6 +63,7 @@ class Forwarder:
         failpoint: Called with the name of each step before it; tests raise there.
         settled: Called once, with the newest time of each device, when everything that was spooled
             before this life has been judged.
+        booked: Called with each outcome that the records have taken.
     """
 
     def __init__(
@@ -72,8 +76,10 @@ class Forwarder:
         limits: IngestLimits | None = None,
         failpoint: FailPoint = no_failpoint,
         settled: Settled | None = None,
+        booked: Booked | None = None,
     ) -> None:
         self._settled = settled
+        self._booked = booked
         self._before = spool.last_number
         self._spool = spool
         self._store = store
@@ -187,6 +193,8 @@ class Forwarder:
         del self._above[book]
         self._records.apply_commit(outcome)
         self._above[book] = number
+        if self._booked is not None:
+            self._booked(outcome, [spooled.received_ms for spooled in group])
         self._failpoint("forget")
         self._spool.remove(spooled.number for spooled in group)
 

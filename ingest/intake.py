@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from core.ids import PROBE_SITE
 from core.ledger import HOUR_MS, LedgerCounts, LedgerHour, QuarantineEntry, RejectedEntry
 from core.reasons import REASONS, REJECTED
 from core.samples import Ints, ReadingBlock
@@ -24,7 +25,13 @@ from ingest.rate_cap import RateCap
 from ingest.topics import Topic
 
 _HEAD_BYTES = 1024
-_MOST_TOPICS = 400_000
+# What a sender may make up without end is remembered up to here: topics of no declared device,
+# names of ignored members, ids of sites that do not exist. Topics of declared devices are kept all.
+_MOST_OTHER_TOPICS = 20_000
+_LONGEST_TOPIC = 256
+_MOST_IGNORED_NAMES = 1_000
+_MOST_UNKNOWN_SITES = 1_000
+_OTHER_NAMES = "(other names)"
 
 
 class Intake:
@@ -53,6 +60,9 @@ class Intake:
         self._decoders = Decoders(self._limits, mappings)
         self._cap = RateCap(site_readings_per_s)
         self._topics: dict[str, Topic] = {}
+        self._other_topics: dict[str, Topic] = {}
+        self._ignored_names: set[str] = set()
+        self._unknown_sites: set[str] = set()
         # By site and family, one time a device: received before this life, and in all.
         self._newest: dict[tuple[str, str], Ints] = {}
         self._since: dict[tuple[str, str], Ints] | None = {}
@@ -91,7 +101,25 @@ class Intake:
         for site in {block.block.site for block in blocks}:
             blocks = self._cap_site(site, blocks, work)
         self._collect(work, blocks)
+        self._bound_names(work)
         return work.commit()
+
+    def _bound_names(self, work: _Work) -> None:
+        """Count names beyond the bounds together: each of them would be a row for ever."""
+        for name in [name for name in work.ignored if name not in self._ignored_names]:
+            if len(self._ignored_names) < _MOST_IGNORED_NAMES:
+                self._ignored_names.add(name)
+            else:
+                count = work.ignored.pop(name)
+                work.ignored[_OTHER_NAMES] = work.ignored.get(_OTHER_NAMES, 0) + count
+        for index in {refusal.message for refusal in work.refusals}:
+            site = work.sites[index]
+            if not site or site in self._tables or site in self._unknown_sites:
+                continue
+            if len(self._unknown_sites) < _MOST_UNKNOWN_SITES:
+                self._unknown_sites.add(site)
+            else:
+                work.sites[index] = ""
 
     def take_again(
         self, entry: QuarantineEntry, *, correction: bool
@@ -138,11 +166,16 @@ class Intake:
     # ------------------------------------------------------------ judging
 
     def _topic(self, text: str) -> Topic:
-        topic = self._topics.get(text)
+        topic = self._topics.get(text) or self._other_topics.get(text)
         if topic is None:
-            if len(self._topics) >= _MOST_TOPICS:
-                self._topics.clear()
-            topic = self._topics[text] = parse_topic(text)
+            topic = parse_topic(text)
+            site = self._tables.get(topic.site)
+            if site is not None and topic.device in site.family_of and not topic.problem:
+                self._topics[text] = topic
+            elif len(text) <= _LONGEST_TOPIC:
+                if len(self._other_topics) >= _MOST_OTHER_TOPICS:
+                    self._other_topics.clear()
+                self._other_topics[text] = topic
         return topic
 
     def _judge(self, work: _Work, decoders: Decoders | None = None) -> list[NormalisedBlock]:
@@ -330,7 +363,9 @@ class _Work:
             hour = LedgerHour(site, hour_ms, LedgerCounts(received=received, **counts))
             commit.hours.append(hour)
         last = {site: m.received_ms for site, m in zip(self.sites, self.messages, strict=True)}
-        commit.last_message_ms = {site: ms for site, ms in last.items() if site in self.known}
+        commit.last_message_ms = {
+            site: ms for site, ms in last.items() if site in self.known and site != PROBE_SITE
+        }
         return commit
 
 

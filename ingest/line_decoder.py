@@ -33,6 +33,9 @@ from ingest.topics import Topic
 
 _MOST_HEADS = 100_000
 _MOST_TOPICS = 50_000
+# Longer topics are not remembered; a longer head counts for several.
+_LONGEST_TOPIC = 256
+_LONG_HEAD = 256
 _PATTERNS_PER_TOPIC = 4
 # Fewer lines are as fast one by one.
 _FEWEST_ALIKE = 4
@@ -112,7 +115,9 @@ class LineDecoder:
                 self._known_heads = 0
             files = self._mappings.covering(topic.text)
             heads = self._heads.setdefault((topic.site, tuple(file.name for file in files)), {})
-            memory = self._topics[topic.text] = _Memory(files, heads)
+            memory = _Memory(files, heads)
+            if len(topic.text) <= _LONGEST_TOPIC:
+                self._topics[topic.text] = memory
         if not memory.files:
             raise RefusedReadingError(
                 "unknown_topic", f"no mapping file covers {topic.text[: 2 * _SHOWN]!a}"
@@ -129,7 +134,7 @@ class LineDecoder:
             except RefusedReadingError as error:
                 found = error.with_traceback(None)  # kept long, so without its frames
             heads[head] = found
-            self._known_heads += 1
+            self._known_heads += 1 + len(head) // _LONG_HEAD
         return found
 
     # ------------------------------------------------------------ line by line

@@ -14,7 +14,7 @@ from ingest.topics import Topic
 # Shapes tried for one topic before the exact path; a device sends one or two kinds of message.
 _SHAPES_PER_TOPIC = 4
 _MOST_SHAPES = 2_000
-_MOST_TOPICS = 400_000
+_MOST_TOPICS = 200_000
 
 
 class NativeDecoder:

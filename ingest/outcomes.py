@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.ids import NATIVE_PREFIX
+from core.ids import NATIVE_PREFIX, PROBE_SITE
 from core.intervals import Counts
 from core.ledger import (
     HOUR_MS,
@@ -102,7 +102,7 @@ def _dirty_spans(
     gathered: dict[tuple[str, str, tuple[str, ...]], list[tuple[Counts, Ints]]] = {}
     for block, codes in parts:
         chosen = codes == STORED
-        if chosen.any():
+        if chosen.any() and block.site != PROBE_SITE:
             key = (block.site, block.family, block.devices)
             gathered.setdefault(key, []).append((block.device_index[chosen], block.time_ms[chosen]))
     for (site, family, devices), found in gathered.items():

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from core.clock import Clock
 from core.errors import SpoolFullError
-from core.ledger import QuarantineEntry
+from core.ids import PROBE_SITE
+from core.ledger import CommitOutcome, QuarantineEntry
 from core.ports import IngestRecords, TimeSeriesStore
 from core.sites import SiteRegistry
 from ingest.commits import Commit
@@ -25,11 +26,15 @@ from ingest.forward import FailPoint, Forwarder
 from ingest.inbox import Inbox
 from ingest.intake import Intake
 from ingest.messages import RawMessage, Refusal
+from ingest.observing import BookedReadings, Histogram
+from ingest.probe_site import probe_topic, with_probe_site
 from ingest.spool import Spool
 from ingest.subscriber import ClientFactory, MqttSubscriber
 
 _LOG = logging.getLogger(__name__)
 _RETRY_FULL_S = 1.0
+# A thread that has not come round for so long hangs: nothing that it does takes half of it.
+STUCK_S = 60.0
 
 
 @dataclass(slots=True)
@@ -59,6 +64,11 @@ def sites_of(registry: SiteRegistry, config: IngestConfig, partition: int) -> li
 class Partition:
     """One partition's threads.
 
+    Attributes:
+        takes_probes: Whether a probe of this partition comes to it, and to it alone.
+        acknowledging: Seconds from receipt to acknowledgement, of each commit's oldest message.
+        storing: Seconds from receipt to booked, of each commit.
+
     Raises:
         ConfigurationError: Another process holds its spool, or TLS files cannot be used.
     """
@@ -84,9 +94,16 @@ class Partition:
             reserve_bytes=limits.reserve_bytes,
             clock=clock,
         )
+        self.booked = BookedReadings(frozenset(site.id for site in registry))
+        self.storing = Histogram()
         try:
             self._inbox = Inbox(limits)
-            filters = subscription_filters(sites_of(registry, config, number))
+            sites = sites_of(registry, config, number)
+            filters = subscription_filters(sites)
+            if sites:
+                filters.append(probe_topic(number))
+            self.takes_probes = sites is None or bool(sites)
+            known = with_probe_site(registry, number)
             self.subscriber = MqttSubscriber(
                 config.connection,
                 f"{config.client_id}-{number}",
@@ -98,7 +115,7 @@ class Partition:
                 client_factory=client_factory,
             )
             self.intake = Intake(
-                registry,
+                known,
                 site_readings_per_s=config.site_readings_per_s,
                 limits=limits,
                 mappings=config.mappings,
@@ -109,15 +126,18 @@ class Partition:
                 self.spool,
                 store,
                 records,
-                registry=registry,
+                registry=known,
                 limits=limits,
                 failpoint=failpoint,
                 settled=self.intake.settle,
+                booked=self._note_booked,
             )
         except BaseException:
             self.spool.close()
             raise
         self.counters = Counters()
+        self.acknowledging = Histogram()
+        self._heartbeat = time.monotonic()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._threads = [
@@ -154,6 +174,32 @@ class Partition:
         """Whether every thread lives."""
         return self.subscriber.thread_alive and all(t.is_alive() for t in self._threads)
 
+    def heartbeats(self) -> dict[str, float]:
+        """Thread -> seconds since it last came round its loop.
+
+        The forward thread is not among them: it may wait for a store as long as that takes.
+        """
+        now = time.monotonic()
+        return {"network": now - self.subscriber.heartbeat, "spool": now - self._heartbeat}
+
+    def faults(self) -> list[str]:
+        """Threads that have ended or hang, for people."""
+        ended = [t.name for t in self._threads if not t.is_alive()]
+        if not self.subscriber.thread_alive:
+            ended.append(f"network-{self.number}")
+        stuck = [
+            f"the {name} thread of partition {self.number} has not come round for {age:.0f} s"
+            for name, age in self.heartbeats().items()
+            if age > STUCK_S
+        ]
+        return [f"the thread {name} has ended" for name in ended] + stuck
+
+    def _note_booked(self, outcome: CommitOutcome, received_ms: Sequence[int]) -> None:
+        self.booked.add(outcome)
+        now_ms = self._clock.now_ms()
+        for receipt in received_ms:
+            self.storing.observe((now_ms - receipt) / 1000)
+
     def append(self, commit: Commit) -> int:
         """Make a commit of our own (a replay) durable; returns its number."""
         number = self.spool.append(commit, self._clock.now_ms())
@@ -168,6 +214,7 @@ class Partition:
 
     def _spool_messages(self) -> None:
         while not self._stop.is_set():
+            self._heartbeat = time.monotonic()
             messages = self._inbox.take(0.2)
             if not messages:
                 continue
@@ -195,6 +242,7 @@ class Partition:
     def _commit_and_acknowledge(self, commit: Commit, messages: Sequence[RawMessage]) -> bool:
         # A full disk pauses here: nothing is acknowledged, the inbox fills, the socket rests.
         while True:
+            self._heartbeat = time.monotonic()
             try:
                 self.spool.append(commit, messages[-1].received_ms)
             except SpoolFullError as error:
@@ -208,13 +256,18 @@ class Partition:
                 _LOG.warning("%s: there is room again", self.spool.path)
             self.counters.spool_state = "ok"
             self.subscriber.acknowledge(messages)
+            # One value a commit, that of its oldest message: none waited longer.
+            waited_ms = self._clock.now_ms() - messages[0].received_ms
+            self.acknowledging.observe(waited_ms / 1000)
             return True
 
     def _count(self, commit: Commit, messages: Sequence[RawMessage]) -> None:
         counters = self.counters
         counters.messages += len(messages)
         counters.commits += 1
-        counters.readings += sum(hour.counts.received for hour in commit.hours)
+        counters.readings += sum(
+            hour.counts.received for hour in commit.hours if hour.site != PROBE_SITE
+        )
         for entry in commit.quarantined:
             counters.refused[entry.reason] += entry.count
         for refused in commit.rejected:

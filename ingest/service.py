@@ -14,13 +14,18 @@ from core.sites import SiteRegistry
 from ingest.bulk_client import BulkClient
 from ingest.config import IngestConfig, IngestStatus
 from ingest.forward import FailPoint, no_failpoint
+from ingest.observing import EMPTY_LATENCIES, BookedCounts
 from ingest.partition import Partition
+from ingest.probe import Probe, ProbeStatus
 from ingest.quarantine_work import QuarantineWork
 from ingest.subscriber import ClientFactory
 
 _LOG = logging.getLogger(__name__)
 _REQUEST_POLL_S = 0.5
 _SETTLE_S = 5.0
+# Found stuck so often in a row, half a second apart, the process ends to be started again; once
+# may be a machine that was asleep.
+_STUCK_TIMES = 20
 
 __all__ = ["IngestConfig", "IngestService", "IngestStatus"]
 
@@ -61,9 +66,24 @@ class IngestService:
         except BaseException:
             self._close()
             raise
+        try:
+            self._probe = self._make_probe(store)
+        except BaseException:
+            self._close()
+            raise
         self._work = [self._work_of(partition) for partition in self._partitions]
         self._stopping = threading.Event()
         self._worker = threading.Thread(target=self._poll_requests, name="quarantine", daemon=True)
+
+    def _make_probe(self, store: TimeSeriesStore) -> Probe | None:
+        probed = [partition.number for partition in self._partitions if partition.takes_probes]
+        config = self._config
+        if not config.probe_s or not probed:
+            return None
+        client_id = f"{config.client_id}-probe-{probed[0]}"
+        return Probe(
+            config.connection, client_id, probed, store, self._clock, every_s=config.probe_s
+        )
 
     def _work_of(self, partition: Partition) -> QuarantineWork:
         table = self._config.partition_table
@@ -99,22 +119,35 @@ class IngestService:
         for partition in self._partitions:
             partition.start()
         self._worker.start()
+        if self._probe is not None:
+            self._probe.start()
 
     def run_until(self, stop: threading.Event) -> None:
         """Serve until `stop` is set.
 
         Raises:
-            GreendcError: A thread has died; the process should end and be started again.
+            GreendcError: A thread has died or hangs; the process should end and be started again.
         """
+        times = 0
         while not stop.wait(0.5):
             dead = [partition.number for partition in self._partitions if not partition.alive]
             if dead:
                 raise GreendcError(f"a thread of partition {dead[0]} has ended; start again")
+            faults = self.faults()
+            times = times + 1 if faults else 0
+            if times >= _STUCK_TIMES:
+                raise GreendcError(f"{faults[0]}; start again")
+
+    def faults(self) -> list[str]:
+        """Threads that have ended or hang, for people."""
+        return [fault for partition in self._partitions for fault in partition.faults()]
 
     def stop(self, timeout_s: float = 8.0) -> None:
         """End every thread; what is not acknowledged comes again, what is spooled stays."""
         deadline = time.monotonic() + timeout_s
         self._stopping.set()
+        if self._probe is not None:
+            self._probe.stop(1.0)
         for partition in self._partitions:
             partition.stop(deadline)
         if self._worker.is_alive():
@@ -156,4 +189,14 @@ class IngestService:
             spool_state=full[0] if full else "ok",
             seconds_since_message=min(quiet, default=0.0),
             last_message_ms=last,
+            booked=sum((p.booked.read() for p in parts), BookedCounts()),
+            spooled_commits=sum(p.spool.waiting_commits() for p in parts),
+            spooled_bytes=sum(p.spool.waiting_bytes for p in parts),
+            acknowledging=sum((p.acknowledging.read() for p in parts), EMPTY_LATENCIES),
+            storing=sum((p.storing.read() for p in parts), EMPTY_LATENCIES),
+            heartbeats={
+                (p.number, name): age for p in parts for name, age in p.heartbeats().items()
+            },
+            stuck=tuple(self.faults()),
+            probe=self._probe.status() if self._probe is not None else ProbeStatus(),
         )

@@ -57,11 +57,13 @@ class SpooledCommit:
 
     Attributes:
         verdicts: Per block one code a row, once classified; None before.
+        received_ms: Receipt of its newest message, UTC epoch milliseconds.
     """
 
     number: int
     commit: Commit
     verdicts: list[bytes] | None
+    received_ms: int = 0
 
 
 class Spool:
@@ -329,7 +331,7 @@ class Spool:
         except ValueError:
             _LOG.error("%s: the verdicts of commit %d are damaged; judged again", self.path, number)
             codes = None
-        return SpooledCommit(number, commit, codes)
+        return SpooledCommit(number, commit, codes, received_ms)
 
     def _set_aside(self, number: int, reason: str) -> None:
         _LOG.error("%s: commit %d is damaged (%s) and set aside", self.path, number, reason)
@@ -450,6 +452,16 @@ class Spool:
                 "SELECT coalesce(sum(readings), 0), min(received_ms) FROM commits"
             ).fetchone()
         return int(row[0]), row[1]
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the commits that wait, packed."""
+        return self._bytes
+
+    def waiting_commits(self) -> int:
+        """Commits that wait."""
+        with self._reading:
+            return int(self._reader.execute("SELECT count(*) FROM commits").fetchone()[0])
 
     def set_aside(self) -> list[tuple[int, int, str]]:
         """Number, readings and reason of damaged commits that wait for a person."""

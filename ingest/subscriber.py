@@ -23,6 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from core.clock import Clock
 from core.connections import MqttConnection
 from core.errors import ConfigurationError, Problem
+from core.ids import NATIVE_PREFIX, PROBE_SITE
 from ingest.bulk_client import BulkClient, Publish
 from ingest.inbox import Inbox
 from ingest.limits import IngestLimits
@@ -30,6 +31,7 @@ from ingest.messages import RawMessage
 
 _LOG = logging.getLogger(__name__)
 _LARGEST_WINDOW = 65_535
+_PROBE_TOPICS = f"{NATIVE_PREFIX}/{PROBE_SITE}/"
 
 ClientFactory = Callable[..., BulkClient]
 
@@ -97,7 +99,7 @@ class MqttSubscriber:
         if connection.username:
             client.username_pw_set(connection.username, connection.password)
         if connection.tls:
-            client.tls_set_context(_tls_context(connection))
+            client.tls_set_context(tls_context(connection))
         return client
 
     def start(self) -> None:
@@ -133,6 +135,11 @@ class MqttSubscriber:
         return self._client.thread_alive
 
     @property
+    def heartbeat(self) -> float:
+        """When the network thread last came round, monotonic seconds."""
+        return self._client.heartbeat
+
+    @property
     def acknowledged(self) -> int:
         """Acknowledgements sent."""
         return self._client.acknowledged
@@ -148,7 +155,9 @@ class MqttSubscriber:
 
     def _deliver(self, messages: list[Publish], generation: int) -> None:
         received_ms = self._clock.now_ms()
-        self.last_message_monotonic = time.monotonic()
+        if len(messages) > 1 or not messages[0][0].startswith(_PROBE_TOPICS):
+            # Our own probe alone is no sign that anybody sends.
+            self.last_message_monotonic = time.monotonic()
         self._inbox.put(
             [
                 RawMessage(topic, payload, received_ms, mid, generation)
@@ -220,7 +229,12 @@ class MqttSubscriber:
         _LOG.info("subscribed as %s to %s", self._client_id, ", ".join(self._filters))
 
 
-def _tls_context(connection: MqttConnection) -> ssl.SSLContext:
+def tls_context(connection: MqttConnection) -> ssl.SSLContext:
+    """TLS as the connection asks for it: the broker is always verified.
+
+    Raises:
+        ConfigurationError: A file cannot be used.
+    """
     try:
         context = ssl.create_default_context(cafile=connection.ca_file or None)
         if connection.cert_file:

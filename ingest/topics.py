@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.ids import FAMILIES, LINE_PREFIX, NATIVE_PREFIX, is_id
+from core.ids import FAMILIES, LINE_PREFIX, NATIVE_PREFIX, PROBE_SITE, is_id
 
 # Longer names are cut in what is kept for people; a site or device id never is that long.
 _SHOWN = 80
@@ -35,7 +35,7 @@ class Topic:
 def parse_native_topic(topic: str) -> Topic:
     """Parse `greendc/v1/{site}/{family}[/{device}]`."""
     levels = topic.split("/")[2:]
-    site = levels[0] if levels and is_id(levels[0]) else ""
+    site = levels[0] if levels and (is_id(levels[0]) or levels[0] == PROBE_SITE) else ""
     if len(levels) not in (2, 3):
         problem = f"{len(levels) + 2} levels instead of 4 (gateway) or 5 (device)"
         return Topic(topic, NATIVE_PREFIX, site, problem=problem)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, insert, select, update
+from sqlalchemy import Connection, Row, case, func, insert, select, update
 
 from core.errors import NotFoundError, StoreRejectedError
 from core.ledger import (
@@ -153,6 +153,17 @@ class IngestBook:
             query = query.limit(limit)
         with self._database.reading() as connection:
             return [_entry_of(row) for row in connection.execute(query)]
+
+    def count_quarantine(self) -> dict[str, tuple[int, int]]:
+        """Open entries and their readings, by site."""
+        table = t.quarantine_entry
+        query = (
+            select(table.c.site, func.count(), func.sum(table.c.readings))
+            .where(table.c.state == "open")
+            .group_by(table.c.site)
+        )
+        with self._database.reading() as connection:
+            return {site: (int(n), int(sum_)) for site, n, sum_ in connection.execute(query)}
 
     def read_quarantine_entry(self, entry_id: str) -> QuarantineEntry:
         """One entry, in any state.
