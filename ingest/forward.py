@@ -41,6 +41,9 @@ _LOG = logging.getLogger(__name__)
 _LONGEST_PAUSE_S = 30.0
 _SLOW_PAUSE_S = 15.0
 _LONGEST_ASKED_S = 300.0
+# Refusals are booked in small groups, and after each the readings have their turn: a site that
+# sends nothing but nonsense keeps nobody's readings from the store.
+_REFUSED_BYTES = 64 * 1024
 # So many refused readings, and none accepted, are no poison: the store refuses us.
 _ALL_REFUSED = 50
 
@@ -95,6 +98,7 @@ class Forwarder:
             with suppress(StoreError):
                 self._ask_booked(book_of(spool.partition, kind))
         self._pause_s = 0.5
+        self._refusals_wait = False
         self.state = "starting"
         self.forwarded = 0
 
@@ -115,7 +119,7 @@ class Forwarder:
                     self._spool.shrink()
                     wake.wait(1.0)
                     wake.clear()
-                if moved < self._limits.forward_readings // 4:
+                if moved < self._limits.forward_readings // 4 and not self._refusals_wait:
                     # Little waits: a round costs the same for one reading as for a thousand.
                     stop.wait(max(0.0, rest_s - (time.monotonic() - began)))
             except StoreUnavailableError as error:
@@ -160,7 +164,8 @@ class Forwarder:
 
     def _unbooked(self, kind: int, readings: int) -> tuple[list[SpooledCommit], int]:
         """The oldest commits that the records have not booked; and how many they had."""
-        group = self._spool.pending(kind=kind, readings=readings)
+        most = _REFUSED_BYTES if kind == REFUSALS else None
+        group = self._spool.pending(kind=kind, readings=readings, packed_bytes=most)
         if not group:
             return [], 0
         book = book_of(self._spool.partition, kind)
@@ -203,6 +208,9 @@ class Forwarder:
         if group:
             self._failpoint("book")
             self._book(REFUSALS, group, [[] for _ in group])
+        self._refusals_wait = bool(group) and self._spool.holds_more_than(
+            _REFUSED_BYTES, kind=REFUSALS
+        )
         return len(group) + known
 
     def _forward_readings(self) -> int:

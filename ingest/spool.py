@@ -289,21 +289,32 @@ class Spool:
     # ------------------------------------------------------------ forwarding
 
     def pending(
-        self, *, kind: int = READINGS, readings: int, commits: int = 500
+        self,
+        *,
+        kind: int = READINGS,
+        readings: int,
+        commits: int = 500,
+        packed_bytes: int | None = None,
     ) -> list[SpooledCommit]:
         """The oldest commits of a kind, of at most so many readings together (one at least).
+
+        Refusals have no readings: there the packed bytes say how much it is.
 
         A damaged row is set aside, named in the log, and the others are served.
         """
         chosen: list[SpooledCommit] = []
-        total = 0
+        total = packed = 0
         with self._reading:
             numbers = self._reader.execute(
-                "SELECT number, readings FROM commits WHERE kind = ? ORDER BY number LIMIT ?",
+                "SELECT number, readings, length(packed) FROM commits WHERE kind = ? "
+                "ORDER BY number LIMIT ?",
                 (kind, commits),
             ).fetchall()
-            for number, size in numbers:
+            for number, size, length in numbers:
                 if chosen and total + size > readings:
+                    break
+                packed += length
+                if chosen and packed_bytes is not None and packed > packed_bytes:
                     break
                 try:
                     chosen.append(self._read(number))
@@ -318,6 +329,16 @@ class Spool:
                     break
                 total += size
         return chosen
+
+    def holds_more_than(self, packed_bytes: int, *, kind: int) -> bool:
+        """Whether more than so many packed bytes of a kind wait in its oldest 500 commits."""
+        with self._reading:
+            found = self._reader.execute(
+                "SELECT total(size) FROM (SELECT length(packed) AS size FROM commits "
+                "WHERE kind = ? ORDER BY number LIMIT 500)",
+                (kind,),
+            ).fetchone()
+        return bool(found[0] > packed_bytes)
 
     def _read(self, number: int) -> SpooledCommit:
         row = self._reader.execute(_SELECT, (number,)).fetchone()
