@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from typing import Any
@@ -14,6 +15,26 @@ from core.errors import StoreMisconfiguredError, StoreUnavailableError
 from ingest.subscriber import tls_context
 
 _WAIT_S = 5.0
+
+
+def read_broker_certificate_end_s(connection: MqttConnection) -> float:
+    """Last moment of the certificate that the broker shows, seconds since 1970.
+
+    Raises:
+        ConfigurationError: TLS files cannot be used.
+        StoreUnavailableError: Nothing answers there, or its certificate is not trusted.
+    """
+    place = connection.host, connection.port
+    context = tls_context(connection)
+    try:
+        with (
+            socket.create_connection(place, timeout=_WAIT_S) as plain,
+            context.wrap_socket(plain, server_hostname=connection.host) as secured,
+        ):
+            told = secured.getpeercert() or {}
+    except (OSError, ssl.SSLError) as error:
+        raise StoreUnavailableError(f"no TLS at {connection.url}: {error}") from None
+    return float(ssl.cert_time_to_seconds(str(told["notAfter"])))
 
 
 def probe_broker(connection: MqttConnection) -> str:

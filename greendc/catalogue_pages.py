@@ -1,6 +1,7 @@
 """Documentation generated from the catalogues: metrics, roles, units, reasons, KPIs.
 
-`python -m greendc.catalogue_pages` writes `docs/metrics.md`; a test fails when it is not current.
+`python -m greendc.catalogue_pages` writes `docs/metrics.md` and what `greendc.monitoring` declares;
+a test fails when it is not current.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from core.metrics import family_metrics
 from core.reasons import REASONS
 from core.roles import ROLES
 from core.units import UNITS
+from greendc.monitoring import write_files
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 
@@ -72,3 +74,4 @@ def render_metric_catalogue() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(render_metric_catalogue(), encoding="utf-8")
+    write_files()

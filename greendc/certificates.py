@@ -75,12 +75,16 @@ def check_certificate(path: Path, now_s: float) -> tuple[bool, str]:
     Raises:
         ConfigurationError: The file cannot be read or holds no certificate.
     """
-    end_s = certificate_end_s(path)
+    return check_end(str(path), certificate_end_s(path), now_s)
+
+
+def check_end(what: str, end_s: float, now_s: float) -> tuple[bool, str]:
+    """Whether something that ends then is good for a month more, and what to say of it."""
     day = datetime.fromtimestamp(end_s, UTC).date().isoformat()
     days = (end_s - now_s) / _DAY_S
     if days < 0:
-        return False, f"{path} has ended on {day}"
-    return days >= RENEW_DAYS, f"{path} ends on {day}, in {days:.0f} days"
+        return False, f"{what} has ended on {day}"
+    return days >= RENEW_DAYS, f"{what} ends on {day}, in {days:.0f} days"
 
 
 def _read(path: Path) -> list[tuple[int, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -23,11 +24,13 @@ from greendc.wiring import (
     open_store,
     prepare_data_dir,
 )
-from ingest.service import IngestConfig, IngestService
+from ingest.service import IngestConfig, IngestService, IngestStatus
 
 _LOG = logging.getLogger(__name__)
 _PREPARE_RETRY_S = 5.0
 _RETENTION_EVERY_S = 3600.0
+# Counting what waits in a large quarantine takes the records a while.
+_RECORDS_EVERY_S = 15.0
 
 
 class IngestProcess:
@@ -53,6 +56,8 @@ class IngestProcess:
             if site.status == "operating" and table.get(site.id, 0) in taken
         )
         self._last_messages: Mapping[str, int] = {}
+        self._quarantine: Mapping[str, tuple[int, int]] | None = None
+        self._asked_at = float("-inf")
         self._stopping = threading.Event()
         self._service = IngestService(
             registry,
@@ -144,28 +149,34 @@ class IngestProcess:
         ]
 
     def _metrics(self) -> Sequence[MetricFamily]:
-        quarantine: Mapping[str, tuple[int, int]] | None = None
-        try:
-            quarantine = self._records.count_quarantine()
-            self._last_messages = self._records.read_last_messages()
-        except StoreError as error:
-            _LOG.debug("metrics without the records: %s", error)
+        status = self._service.status()
+        now = time.monotonic()
+        if now - self._asked_at >= _RECORDS_EVERY_S:
+            self._asked_at = now
+            try:
+                self._quarantine = self._records.count_quarantine()
+                self._last_messages = self._records.read_last_messages()
+            except StoreError as error:
+                self._quarantine = None
+                _LOG.debug("metrics without the records: %s", error)
         return ingest_metrics(
             IngestObservation(
-                status=self._service.status(),
+                status=status,
                 now_s=self._clock.now_ms() / 1000,
                 version=version("greendc"),
                 sites=self._sites,
                 booked_message_ms=self._last_messages,
-                quarantine=quarantine,
-                certificates=self._certificates(),
+                quarantine=self._quarantine,
+                certificates=self._certificates(status),
                 process=read_process_figures(),
             )
         )
 
-    def _certificates(self) -> dict[str, float]:
+    def _certificates(self, status: IngestStatus) -> dict[str, float]:
         """Ends of the certificates in use, read anew: they are renewed while the process runs."""
         found = {}
+        if status.broker_certificate_end_s is not None:
+            found["broker"] = status.broker_certificate_end_s
         for path in certificate_files(self._settings.mqtt):
             with suppress(ConfigurationError):
                 found[path.name] = certificate_end_s(path)

@@ -199,4 +199,8 @@ class IngestService:
             },
             stuck=tuple(self.faults()),
             probe=self._probe.status() if self._probe is not None else ProbeStatus(),
+            broker_certificate_end_s=min(
+                (end for p in parts if (end := p.subscriber.broker_certificate_end_s) is not None),
+                default=None,
+            ),
         )

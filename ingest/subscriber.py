@@ -39,6 +39,9 @@ ClientFactory = Callable[..., BulkClient]
 class MqttSubscriber:
     """One persistent session. Thread-safe.
 
+    Attributes:
+        broker_certificate_end_s: Last moment of the broker's certificate, seconds since 1970.
+
     Args:
         client_id: The name of the session; fixed, so that the broker knows it again.
         filters: Topic filters to subscribe to, QoS 1.
@@ -74,6 +77,7 @@ class MqttSubscriber:
         self._subscribed = threading.Event()
         self._said = ""
         self.connections = 0
+        self.broker_certificate_end_s: float | None = None
         self.last_message_monotonic = time.monotonic()
         self._client = self._make_client(client_factory)
 
@@ -185,6 +189,7 @@ class MqttSubscriber:
             return
         self._connected.set()
         self.connections += 1
+        self.broker_certificate_end_s = _certificate_end_s(client.socket())
         session = "kept" if flags.session_present else "new"
         _LOG.info(
             "connected to %s as %s, session %s", self._connection.url, self._client_id, session
@@ -227,6 +232,13 @@ class MqttSubscriber:
         self._subscribed.set()
         self._said = ""
         _LOG.info("subscribed as %s to %s", self._client_id, ", ".join(self._filters))
+
+
+def _certificate_end_s(sock: object) -> float | None:
+    """The last moment of the peer's certificate, seconds since 1970; None without TLS."""
+    told = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
+    end = told.get("notAfter") if told else None
+    return float(ssl.cert_time_to_seconds(end)) if isinstance(end, str) else None
 
 
 def tls_context(connection: MqttConnection) -> ssl.SSLContext:

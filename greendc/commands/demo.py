@@ -182,6 +182,8 @@ def _environment(folder: Path, broker: LocalBroker) -> dict[str, str]:
         "GREENDC_MQTT__VERSION": str(connection.version),
         "GREENDC_MQTT__USERNAME": connection.username,
         "GREENDC_HEALTH__PORT": "0",
+        # Our own broker lets us publish it.
+        "GREENDC_INGEST__PROBE_S": "60",
         "GREENDC_LOG__LEVEL": "warning",
         "GREENDC_BOARD__FIRST_PASSWORD_FILE": str(folder / "first-password"),
     }

@@ -63,8 +63,10 @@ def _checks(arguments: argparse.Namespace) -> Iterator[Check]:
         hint = "it is made at the first start; or set GREENDC_DATA_DIR"
         yield Check("data_dir", False, f"{settings.data_dir} does not exist", hint)
     yield _check_broker(settings)
+    yield from _check_certificates(settings)
     if arguments.broker_config is not None:
         yield _check_broker_config(arguments.broker_config)
+        yield from _check_broker_certificates(arguments.broker_config)
     yield _check_store(settings)
     yield from _check_records(settings)
     yield _check_clock()
@@ -119,17 +121,68 @@ def _check_broker(settings: Settings) -> Check:
     return check_call(f"broker {connection.url}", lambda: probe_broker(connection), hint)
 
 
+_RENEW = (
+    "greendc broker certificates (clients) or greendc broker secrets (broker) makes another before "
+    "the end; then restart the broker and hand it out"
+)
+
+
+def _check_certificates(settings: Settings) -> Iterator[Check]:
+    """What the ingester shows and trusts, and what the broker shows."""
+    import time
+
+    from greendc.broker_probe import read_broker_certificate_end_s
+    from greendc.certificates import certificate_files, check_certificate, check_end
+
+    for path in certificate_files(settings.mqtt):
+        name = f"certificate {path.name}"
+        try:
+            ok, detail = check_certificate(path, time.time())
+        except ConfigurationError as error:
+            ok, detail = False, str(error)
+        yield Check(name, ok, detail, _RENEW)
+    connection = mqtt_connection(settings.mqtt)
+    if connection.tls:
+        with contextlib.suppress(GreendcError):  # said by the check of the broker
+            end_s = read_broker_certificate_end_s(connection)
+            ok, detail = check_end("the broker's certificate", end_s, time.time())
+            yield Check("broker certificate", ok, detail, _RENEW)
+
+
+def _check_broker_certificates(config: Path) -> Iterator[Check]:
+    """The certificates that a configuration names; a container's lie beside it here."""
+    import time
+
+    from greendc.certificates import check_certificate
+
+    for _, value in _broker_options(config, "certfile", "cafile"):
+        beside = config.parent / Path(value).name
+        path = Path(value) if Path(value).exists() else beside
+        try:
+            ok, detail = check_certificate(path, time.time())
+        except ConfigurationError as error:
+            ok, detail = False, str(error)
+        yield Check(f"broker's {path.name}", ok, detail, _RENEW)
+
+
+def _broker_options(config: Path, *names: str) -> list[tuple[str, str]]:
+    """Options of these names with their values, each pair once; none of a file that is none."""
+    try:
+        lines = config.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    pairs = (line.strip().split(None, 1) for line in lines if not line.startswith("#"))
+    found = [(p[0], p[1].strip()) for p in pairs if len(p) == 2 and (not names or p[0] in names)]
+    return list(dict.fromkeys(found))
+
+
 def _check_broker_config(path: Path) -> Check:
     hint = "greendc broker config prints one that keeps what an absent ingester has not read"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return Check("broker configuration", False, f"{path}: {error}", "name a readable file")
-    values = {
-        parts[0]: parts[1].strip()
-        for line in lines
-        if len(parts := line.strip().split(None, 1)) == 2 and not line.startswith("#")
-    }
+    values = dict(_broker_options(path))
     faults = []
     queued = values.get("max_queued_messages", "1000")
     if not queued.isdigit() or 0 < int(queued) < _LEAST_QUEUE:

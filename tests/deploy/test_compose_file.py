@@ -58,7 +58,11 @@ def test_only_the_board_and_the_tls_broker_are_published(project: dict[str, Any]
         for name, service in project["services"].items()
         for port in service.get("ports", [])
     }
-    assert published == {("dashboard", 8050, "127.0.0.1"), ("mosquitto", 8883, "127.0.0.1")}
+    assert published == {
+        ("dashboard", 8050, "127.0.0.1"),
+        ("mosquitto", 8883, "127.0.0.1"),
+        ("mosquitto", 8884, "127.0.0.1"),
+    }
 
 
 def test_store_and_broker_are_on_networks_without_a_way_out(project: dict[str, Any]) -> None:

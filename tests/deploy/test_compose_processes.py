@@ -157,6 +157,8 @@ def broker_configuration(folder: Path, port: int, tls_port: int) -> str:
     for there, here in {
         "listener 1883 0.0.0.0": f"listener {port} 127.0.0.1",
         "listener 8883": f"listener {tls_port} 127.0.0.1",
+        "listener 8884": f"listener {find_free_port()} 127.0.0.1",
+        "listener 8885": f"listener {find_free_port()} 127.0.0.1",
         "/mosquitto/data": str(folder / "broker"),
         str(BROKER_FOLDER): str(folder / "secrets" / "broker"),
     }.items():
