@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.ids import PROBE_SITE
-from core.ledger import CommitOutcome
+from core.ledger import CommitOutcome, QuarantineEntry, RejectedEntry
 
 # Seconds; the first are a group commit on a good disk, the last an outage.
 LATENCY_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -112,7 +112,11 @@ class BookedReadings:
                         self._verdicts[site, verdict] += count
                 if hour.counts.late:
                     self._late[site] += hour.counts.late
-            for entry in (*outcome.quarantined, *outcome.rejected):
+            refused: list[QuarantineEntry | RejectedEntry] = [
+                *outcome.quarantined,
+                *outcome.rejected,
+            ]
+            for entry in refused:
                 if entry.site != PROBE_SITE:
                     self._reasons[self._name(entry.site), entry.reason] += entry.count
 

@@ -138,6 +138,7 @@ class Partition:
         self.counters = Counters()
         self.acknowledging = Histogram()
         self._heartbeat = time.monotonic()
+        self._started = False
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._threads = [
@@ -155,6 +156,7 @@ class Partition:
         for thread in self._threads:
             thread.start()
         self.subscriber.start()
+        self._started = True
 
     def stop(self, deadline: float) -> None:
         """End every thread by `deadline` (monotonic); what is unacknowledged comes again."""
@@ -183,7 +185,9 @@ class Partition:
         return {"network": now - self.subscriber.heartbeat, "spool": now - self._heartbeat}
 
     def faults(self) -> list[str]:
-        """Threads that have ended or hang, for people."""
+        """Threads that have ended or hang, for people; none before the start."""
+        if not self._started:
+            return []
         ended = [t.name for t in self._threads if not t.is_alive()]
         if not self.subscriber.thread_alive:
             ended.append(f"network-{self.number}")

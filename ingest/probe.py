@@ -173,6 +173,8 @@ class Probe:
             try:
                 arrived = self._probe(partition)
             except Exception:  # noqa: BLE001
+                if self._stopping.is_set():
+                    return  # the store is closed under it
                 # Looking after the service must never end because of what it finds.
                 _LOG.exception("the probe of partition %d failed", partition)
                 arrived = False

@@ -13,6 +13,9 @@ from core.sites import SiteRegistry
 from greendc.broker import INGEST_ACCOUNT, MONITOR_ACCOUNT, render_acl
 from greendc.broker_secrets import write_client_certificates, write_secrets
 from greendc.certificates import certificate_end_s, check_certificate, serial_of
+from greendc.cli import main
+from greendc.commands import doctor
+from greendc.settings import load_settings
 from tests.greendc.test_broker_files import SITE
 
 DAY_S = 86_400
@@ -144,3 +147,70 @@ def test_further_gateways_write_for_their_site_and_have_accounts_of_their_own() 
         {"a": 'gateways = ["roof", "Roof", "roof"]\n' + SITE.format(id="a", status="operating")}
     )
     assert [problem.key for problem in problems] == ["gateways.1", "gateways.2"]
+
+
+def test_doctor_tells_of_an_end_before_it_comes(secrets: Path, tmp_path: Path) -> None:
+    soon = tmp_path / "soon.crt"
+    openssl(
+        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+        *("-days", "20", "-subj", "/CN=soon", "-out", str(soon)),
+        *("-keyout", str(tmp_path / "soon.key")),
+    )
+    settings = load_settings(
+        None,
+        {
+            "GREENDC_MQTT__CA_FILE": str(secrets / "broker" / "ca.crt"),
+            "GREENDC_MQTT__CERT_FILE": str(soon),
+            "GREENDC_MQTT__KEY_FILE": str(tmp_path / "soon.key"),
+        },
+    ).settings
+    checks = {check.name: check for check in doctor._check_certificates(settings)}
+    assert checks["certificate ca.crt"].ok
+    assert not checks["certificate soon.crt"].ok
+    assert "in 20 days" in checks["certificate soon.crt"].detail
+    assert "greendc broker certificates" in checks["certificate soon.crt"].hint
+    # The configuration of a container names places of the container; here they lie beside it.
+    of_broker = list(doctor._check_broker_certificates(secrets / "broker" / "mosquitto.conf"))
+    assert {check.name for check in of_broker} == {
+        "broker's server.crt",
+        "broker's gateways-ca.crt",
+        "broker's services-ca.crt",
+    }
+    assert all(check.ok for check in of_broker)
+
+
+@pytest.fixture
+def sites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "sites"
+    folder.mkdir()
+    (folder / "a.toml").write_text(SITE.format(id="site-a", status="operating"), encoding="utf-8")
+    monkeypatch.setenv("GREENDC_SITES_DIR", str(folder))
+
+
+@pytest.mark.usefixtures("sites")
+def test_the_command_tells_of_each_account(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "secrets")
+    assert main(["broker", "certificates", "--folder", folder]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("site-a ") and " made " in line for line in lines)
+    assert main(["broker", "certificates", "--folder", folder, "--revoke", "site-a"]) == 0
+    out = capsys.readouterr().out
+    assert "revoked: site-a; restart the broker" in out
+    assert main(["broker", "certificates", "--folder", folder, "--revoke", "nobody"]) == 2
+    assert "nobody" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("sites")
+def test_a_listener_without_its_files_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["broker", "config", "--gateway-port", "8884", "--cert-file", "x"]) == 2
+    told = capsys.readouterr().err
+    assert "--key-file" in told
+    assert "--gateway-ca-file" in told
+    files = ["--cert-file", "c", "--key-file", "k", "--service-ca-file", "s"]
+    assert main(["broker", "config", "--service-port", "8885", *files]) == 0
+    text = capsys.readouterr().out
+    assert "listener 8885" in text
+    assert "use_username_as_clientid" not in text
+    assert "require_certificate true" in text

@@ -128,6 +128,7 @@ def test_the_ingester_ends_in_time_while_the_store_is_away(tmp_path: Path) -> No
         store = {
             "GREENDC_TIMESERIES__URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
             "GREENDC_TIMESERIES__TOKEN": "none",
+            "GREENDC_INGEST__PROBE_S": "0.5",
         }
         made = Ingester(tmp_path / "one", store)
         try:
