@@ -1,7 +1,7 @@
 """Documentation generated from the catalogues: metrics, roles, units, reasons, KPIs.
 
-`python -m greendc.catalogue_pages` writes `docs/metrics.md` and what `greendc.monitoring` declares;
-a test fails when it is not current.
+`python -m greendc.catalogue_pages` writes `docs/metrics.md` and the files of
+`greendc.monitoring_files`; tests fail when they are not current.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.metrics import family_metrics
 from core.reasons import REASONS
 from core.roles import ROLES
 from core.units import UNITS
-from greendc.monitoring import write_files
+from greendc.monitoring_files import write_files
 
 PAGE = Path(__file__).parents[1] / "docs" / "metrics.md"
 

@@ -98,7 +98,7 @@ class IngestProcess:
         trace: TracebackType | None,
     ) -> None:
         self._stopping.set()
-        self._service.stop(timeout_s=8.0)
+        self._service.stop(timeout_s=6.0)
         self._health.stop()
         self._records.close()
         self._store.close()

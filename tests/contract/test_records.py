@@ -224,6 +224,17 @@ def test_an_unknown_entry_is_not_found(records: Records, wrong: str) -> None:
     assert records.discard_quarantine(wrong, by="kim", note="", now=NOW) is False
 
 
+def test_what_waits_is_counted_by_site(records: Records, number: int, site: str) -> None:
+    assert site not in records.count_quarantine()
+    quarantine(records, number, 1, entry(site, 4), entry(site, 3))
+    assert records.count_quarantine()[site] == (2, 7)
+    one, other = records.read_quarantine(sites=[site])
+    records.discard_quarantine(one.id, by="kim", note="test rig", now=NOW)
+    assert records.count_quarantine()[site] == (1, other.count)
+    records.apply_commit(CommitOutcome(number, 2, replayed={other.id: (other.count, 0, 0)}))
+    assert site not in records.count_quarantine()
+
+
 def test_a_discarded_entry_stays_quarantined(records: Records, number: int, site: str) -> None:
     quarantine(records, number, 1, entry(site, 4))
     (one,) = records.read_quarantine(sites=[site])

@@ -113,7 +113,8 @@ def test_the_access_list_names_operating_sites_and_keeps_sys_closed() -> None:
     text = render_acl(REGISTRY)
     assert "#   site-a" in text
     assert "site-c" not in text
-    assert "$SYS" not in text
+    assert text.count("$SYS") == 1
+    assert "user greendc-monitor\ntopic read $SYS/#\n" in text
     assert "pattern write greendc/v1/%u/#" in text
 
 

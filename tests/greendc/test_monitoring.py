@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from greendc.ingest_metrics import METRICS
-from greendc.monitoring import ALERTS, FILES, PANELS, render_alerts, render_dashboard
+from greendc.monitoring import ALERTS, PANELS
+from greendc.monitoring_files import FILES, render_alerts, render_dashboard
 
 EXPORTED = {
     name
