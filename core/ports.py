@@ -201,7 +201,7 @@ class IngestRecords(Protocol):
         """Entries, newest first."""
         ...
 
-    def count_quarantine(self) -> dict[str, tuple[int, int]]:
+    def count_open_quarantine(self) -> dict[str, tuple[int, int]]:
         """Open entries and their readings, by site."""
         ...
 

@@ -154,7 +154,7 @@ class IngestProcess:
         if now - self._asked_at >= _RECORDS_EVERY_S:
             self._asked_at = now
             try:
-                self._quarantine = self._records.count_quarantine()
+                self._quarantine = self._records.count_open_quarantine()
                 self._last_messages = self._records.read_last_messages()
             except StoreError as error:
                 self._quarantine = None

@@ -154,7 +154,7 @@ class IngestBook:
         with self._database.reading() as connection:
             return [_entry_of(row) for row in connection.execute(query)]
 
-    def count_quarantine(self) -> dict[str, tuple[int, int]]:
+    def count_open_quarantine(self) -> dict[str, tuple[int, int]]:
         """Open entries and their readings, by site."""
         table = t.quarantine_entry
         query = (

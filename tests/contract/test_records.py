@@ -225,14 +225,14 @@ def test_an_unknown_entry_is_not_found(records: Records, wrong: str) -> None:
 
 
 def test_what_waits_is_counted_by_site(records: Records, number: int, site: str) -> None:
-    assert site not in records.count_quarantine()
+    assert site not in records.count_open_quarantine()
     quarantine(records, number, 1, entry(site, 4), entry(site, 3))
-    assert records.count_quarantine()[site] == (2, 7)
+    assert records.count_open_quarantine()[site] == (2, 7)
     one, other = records.read_quarantine(sites=[site])
     records.discard_quarantine(one.id, by="kim", note="test rig", now=NOW)
-    assert records.count_quarantine()[site] == (1, other.count)
+    assert records.count_open_quarantine()[site] == (1, other.count)
     records.apply_commit(CommitOutcome(number, 2, replayed={other.id: (other.count, 0, 0)}))
-    assert site not in records.count_quarantine()
+    assert site not in records.count_open_quarantine()
 
 
 def test_a_discarded_entry_stays_quarantined(records: Records, number: int, site: str) -> None:

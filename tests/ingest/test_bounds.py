@@ -131,10 +131,10 @@ def test_nonsense_of_one_site_keeps_no_reading_of_another_from_the_store(
     world.take([reading("grid-a", B)])
     world.forwarder.forward_once()
     assert world.store.read_instants(B, "energy", "grid-a", [NOW_MS])
-    booked = sum(count for count, _ in world.records.count_quarantine().values())
+    booked = sum(count for count, _ in world.records.count_open_quarantine().values())
     assert 0 < booked < 900, "most of the nonsense still waits, and is not in front of it"
     world.drain()
-    assert world.records.count_quarantine() == {A: (1_000, 1_000)}
+    assert world.records.count_open_quarantine() == {A: (1_000, 1_000)}
     assert world.ledger(A) == LedgerCounts(received=1_000, quarantined=1_000)
     assert world.ledger(B) == LedgerCounts(received=1, stored=1)
 
@@ -148,7 +148,7 @@ def test_a_store_that_is_away_does_not_hold_refusals_back(world: World) -> None:
     world.store.write_readings = away  # type: ignore[method-assign]
     with suppress(StoreUnavailableError):
         world.forwarder.forward_once()
-    assert world.records.count_quarantine() == {A: (10, 10)}
+    assert world.records.count_open_quarantine() == {A: (10, 10)}
 
 
 def test_the_cap_of_one_site_is_no_cap_of_another(tmp_path: Path) -> None:
