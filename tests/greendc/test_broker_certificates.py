@@ -29,9 +29,9 @@ from greendc.broker import (
     ClientAuthority,
     render_configuration,
 )
-from greendc.broker_probe import probe_broker
+from greendc.broker_probe import probe_broker, read_broker_certificate_end_s
 from greendc.broker_secrets import write_client_certificates, write_secrets
-from greendc.certificates import Pair, issue_certificate, make_authority
+from greendc.certificates import Pair, certificate_end_s, issue_certificate, make_authority
 from ingest.config import IngestConfig
 from ingest.service import IngestService
 from storage.embedded.store import EmbeddedStore
@@ -239,6 +239,10 @@ def test_the_broker_is_verified_too(broker: Broker, tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match="certificate verify failed"):
         probe_broker(stranger)
     assert probe_broker(broker.of_site(A)) == "MQTT 5, accepted"
+    with pytest.raises(StoreUnavailableError, match="no TLS"):
+        read_broker_certificate_end_s(stranger)
+    server = certificate_end_s(broker.secrets / "broker" / "server.crt")
+    assert read_broker_certificate_end_s(broker.of_site(A)) == server
 
 
 @pytest.mark.parametrize("way", ["certificate", "password"])
@@ -342,6 +346,8 @@ def test_the_ingester_works_with_a_certificate_and_its_probe_arrives(
         assert status.probe.last_s is not None
         assert 0 < status.probe.last_s < 10
         assert set(status.last_message_ms) == {A}
+        server = certificate_end_s(broker.secrets / "broker" / "server.crt")
+        assert status.broker_certificate_end_s == server
     finally:
         service.stop()
         records.close()
