@@ -99,6 +99,11 @@ class BookedReadings:
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._late: Counter[str] = Counter()
 
+    def know(self, known_sites: frozenset[str]) -> None:
+        """Go on with the sites of another registry."""
+        with self._lock:
+            self._known = known_sites
+
     def add(self, outcome: CommitOutcome) -> None:
         """Count one booked outcome."""
         with self._lock:

@@ -61,6 +61,13 @@ def sites_of(registry: SiteRegistry, config: IngestConfig, partition: int) -> li
     return [site.id for site in registry if table.get(site.id, 0) == partition]
 
 
+def filters_of(sites: Sequence[str] | None, partition: int) -> list[str]:
+    """What a partition subscribes to: every dialect of its sites, and its own probe."""
+    filters = subscription_filters(sites)
+    # With all sites the probe's topic is covered; without any there is nothing to probe.
+    return [*filters, probe_topic(partition)] if sites else filters
+
+
 class Partition:
     """One partition's threads.
 
@@ -99,9 +106,7 @@ class Partition:
         try:
             self._inbox = Inbox(limits)
             sites = sites_of(registry, config, number)
-            filters = subscription_filters(sites)
-            if sites:
-                filters.append(probe_topic(number))
+            filters = filters_of(sites, number)
             self.takes_probes = sites is None or bool(sites)
             known = with_probe_site(registry, number)
             self.subscriber = MqttSubscriber(

@@ -24,6 +24,7 @@ from ingest.forward import Forwarder
 from ingest.intake import Intake
 from ingest.ledger import read_ledger
 from ingest.messages import RawMessage
+from ingest.partition import filters_of
 from ingest.probe_site import probe_topic, with_probe_site
 from ingest.spool import Spool
 from storage.embedded.store import EmbeddedStore
@@ -211,3 +212,14 @@ def test_a_probe_is_in_nobodys_ledger_and_dirties_no_interval(world: World) -> N
     assert set(world.records.read_last_messages()) == {A}
     # The probe's own way is kept account of like any other.
     assert world.ledger(PROBE_SITE) == LedgerCounts(received=1, stored=1)
+
+
+def test_a_probe_comes_to_its_own_partition_alone() -> None:
+    everywhere = filters_of(None, 0)
+    assert "greendc/v1/#" in everywhere
+    assert probe_topic(0) not in everywhere
+    assert probe_topic(1) in filters_of([A], 1)
+    assert not any(PROBE_SITE in text for text in filters_of([], 2))
+    # A partition knows its own probe's device and no other's.
+    known = with_probe_site(REGISTRY, 1).site(PROBE_SITE)
+    assert set(known.devices) == {"probe-1"}

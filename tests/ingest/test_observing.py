@@ -64,4 +64,9 @@ def test_verdicts_are_counted_by_site_and_strangers_together() -> None:
     assert found.reasons == {("a", "not_json"): 2, ("", "unknown_site"): 2}
     assert found.late == {"a": 1}
     assert (found + BookedCounts()) == found
+    booked.know(frozenset({"a", "nowhere-1"}))
+    booked.add(
+        CommitOutcome(0, 2, hours=(LedgerHour("nowhere-1", 0, LedgerCounts(received=1, stored=1)),))
+    )
+    assert booked.read().verdicts["nowhere-1", "stored"] == 1
     assert (found + found).verdicts["a", "stored"] == 6
