@@ -12,6 +12,8 @@ _ID = re.compile(rf"\A{ID_PATTERN}\Z", re.ASCII)
 
 NATIVE_PREFIX = "greendc/v1"
 LINE_PREFIX = "telegraf"
+SENML_PREFIX = "senml"
+PROMETHEUS_PREFIX = "prometheus"
 # No site can have this id: an ingester's own probe readings travel under it.
 PROBE_SITE = "_probe"
 FAMILIES = ("energy", "water", "solar", "accelerator", "weather")

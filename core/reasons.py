@@ -40,6 +40,7 @@ _ROWS: list[tuple[str, Literal["quarantined", "rejected"], str, str]] = [
         "The payload begins with a byte-order mark",
     ),
     ("not_json", QUARANTINED, "JSON이 아닙니다", "The payload is not valid JSON"),
+    ("not_cbor", QUARANTINED, "CBOR이 아닙니다", "The payload is not valid CBOR"),
     (
         "duplicate_key",
         QUARANTINED,
@@ -49,8 +50,8 @@ _ROWS: list[tuple[str, Literal["quarantined", "rejected"], str, str]] = [
     (
         "malformed_line",
         QUARANTINED,
-        "라인 프로토콜 형식에 맞지 않는 줄입니다",
-        "The line is not valid line protocol",
+        "줄이 정해진 형식에 맞지 않습니다",
+        "The line does not follow the syntax of its dialect",
     ),
     ("too_deep", QUARANTINED, "중첩이 너무 깊습니다", "The payload is nested too deeply"),
     (

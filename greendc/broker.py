@@ -17,13 +17,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.ids import LINE_PREFIX, NATIVE_PREFIX, PROBE_SITE
+from core.ids import LINE_PREFIX, NATIVE_PREFIX, PROBE_SITE, PROMETHEUS_PREFIX, SENML_PREFIX
 from core.sites import Site, SiteRegistry
 
 INGEST_ACCOUNT = "greendc-ingest"
 MONITOR_ACCOUNT = "greendc-monitor"
 SERVICE_ACCOUNTS = (INGEST_ACCOUNT, MONITOR_ACCOUNT)
-SITE_PREFIXES = (NATIVE_PREFIX, LINE_PREFIX, "senml", "prometheus")
+SITE_PREFIXES = (NATIVE_PREFIX, LINE_PREFIX, SENML_PREFIX, PROMETHEUS_PREFIX)
 # What an ingester may fall behind by: a stock broker keeps 1000 and drops the rest silently.
 MAX_QUEUED_MESSAGES = 1_000_000
 MAX_QUEUED_BYTES = 4 * 1024**3

@@ -23,8 +23,9 @@ from paho.mqtt.properties import MalformedPacket
 
 _LOG = logging.getLogger(__name__)
 
-# topic, payload, packet id (0 where no acknowledgement is due)
-Publish = tuple[str, bytes, int]
+# topic, payload, packet id (0 where no acknowledgement is due), and whether it is a retained
+# message or one that is sent again
+Publish = tuple[str, bytes, int, bool]
 Deliver = Callable[[list[Publish], int], None]
 HasRoom = Callable[[float], bool]
 
@@ -41,6 +42,7 @@ _LONGEST_TOPIC = 256
 _LONGEST_DELAY_S = 30.0
 _BEAT_S = 2.0
 _PUBLISH = 0x30
+_REPEATED = 0x08 | 0x01  # DUP, RETAIN
 _PUBACK = PacketTypes.PUBACK << 4
 
 
@@ -236,7 +238,7 @@ class BulkClient(paho.Client):
             stop += properties
         if stop > after:
             raise ValueError("a PUBLISH whose parts are longer than itself")
-        return topic, buffer[stop:after], mid
+        return topic, buffer[stop:after], mid, first & _REPEATED != 0
 
     def _new_topic(self, name: bytes) -> str:
         topic = name.decode("utf-8", "backslashreplace")

@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.ids import LINE_PREFIX, NATIVE_PREFIX
+from core.ids import LINE_PREFIX, NATIVE_PREFIX, PROMETHEUS_PREFIX, SENML_PREFIX
 from ingest.limits import IngestLimits
 from ingest.line_decoder import LineDecoder
 from ingest.mappings import NO_MAPPINGS, Mappings
-from ingest.messages import Decoded
+from ingest.messages import Decoded, RawMessage
 from ingest.native import NativeDecoder
+from ingest.prometheus_decoder import PrometheusDecoder
+from ingest.senml_decoder import SenmlDecoder
 from ingest.topics import (
     Topic,
-    line_filters,
+    mapped_filters,
     native_filters,
-    parse_line_topic,
+    parse_mapped_topic,
     parse_native_topic,
 )
 
@@ -48,11 +50,17 @@ class Dialect:
     decoder: Callable[[IngestLimits, Mappings], Decoder]
 
 
+def _mapped(prefix: str, decoder: Callable[[IngestLimits, Mappings], Decoder]) -> Dialect:
+    return Dialect(parse_mapped_topic(prefix), mapped_filters(prefix), decoder)
+
+
 DECODERS: Mapping[str, Dialect] = {
     NATIVE_PREFIX: Dialect(
         parse_native_topic, native_filters, lambda limits, _: NativeDecoder(limits)
     ),
-    LINE_PREFIX: Dialect(parse_line_topic, line_filters, LineDecoder),
+    LINE_PREFIX: _mapped(LINE_PREFIX, LineDecoder),
+    SENML_PREFIX: _mapped(SENML_PREFIX, SenmlDecoder),
+    PROMETHEUS_PREFIX: _mapped(PROMETHEUS_PREFIX, PrometheusDecoder),
 }
 
 
@@ -78,9 +86,18 @@ class Decoders:
             prefix: dialect.decoder(limits, mappings) for prefix, dialect in DECODERS.items()
         }
 
-    def decode(self, messages: Sequence[tuple[int, Topic, bytes]]) -> Decoded:
-        """Decode a batch of messages whose topics have no problem."""
-        decoded = Decoded()
+    def decode(
+        self,
+        messages: Sequence[tuple[int, Topic, bytes]],
+        received: Sequence[RawMessage] = (),
+    ) -> Decoded:
+        """Decode messages of a batch whose topics have no problem.
+
+        Args:
+            messages: Position in the batch, topic, payload.
+            received: The whole batch.
+        """
+        decoded = Decoded(messages=received)
         by_prefix: dict[str, list[tuple[int, Topic, bytes]]] = {}
         for message in messages:
             by_prefix.setdefault(message[1].prefix, []).append(message)

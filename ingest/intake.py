@@ -196,7 +196,7 @@ class Intake:
                 work.refuse(index, "unknown_topic", topic.problem)
             else:
                 incoming.append((index, topic, message.payload))
-        decoded = (decoders or self._decoders).decode(incoming)
+        decoded = (decoders or self._decoders).decode(incoming, work.messages)
         work.refusals += decoded.refusals
         work.ignored.update(decoded.ignored)
         work.joined = decoded.joined

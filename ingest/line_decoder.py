@@ -1,8 +1,7 @@
 """The decoder of line protocol: lines to readings by the mappings of the topic.
 
-A reading is what one device measured at one instant: lines of one message that a mapping gives the
-same device and time become one reading, as long as they add metrics to it. A line that repeats a
-metric of the reading begins another one, which is then judged as a duplicate or a contradiction.
+Lines of one message that a mapping gives the same device and time are one reading
+(`ingest.joining`).
 
 Lines that cannot be read or mapped are refused one by one. A message whose lines are all alike, as
 a gateway sends them, is read by one pattern made from an earlier message (`ingest.line_pattern`).
@@ -13,9 +12,9 @@ from __future__ import annotations
 from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from core.errors import RefusedReadingError
+from ingest.joining import Joiner, Values, give_value
 from ingest.limits import IngestLimits
 from ingest.line_pattern import LinePattern, learn_pattern
 from ingest.line_protocol import BadLine, Line, decode_text, is_head, parse_head, parse_lines
@@ -27,7 +26,7 @@ from ingest.mappings import (
     Rule,
     assign,
 )
-from ingest.messages import Columns, Decoded, Refusal, more
+from ingest.messages import Decoded, Refusal
 from ingest.native_exact import TIME_LIMIT
 from ingest.topics import Topic
 
@@ -51,17 +50,6 @@ class _Memory:
     files: tuple[MappingFile, ...]
     heads: Heads
     patterns: list[LinePattern] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Reading:
-    """One reading while its lines are gathered."""
-
-    rows: list[int]
-    device: str
-    family: str
-    time_ms: int
-    values: dict[str, tuple[float, str]]
 
 
 class LineDecoder:
@@ -95,16 +83,11 @@ class LineDecoder:
         lines = list(parse_lines(text, heads))
         if not lines:
             raise RefusedReadingError("empty_message", "no line but blanks and comments")
-        readings, refused = self._gather(topic, lines, heads, memory.files, decoded)
-        count = len(readings) + len(refused)
-        if count > self._limits.readings:
-            raise RefusedReadingError(
-                "too_many_readings", f"{count} readings, {self._limits.readings} are allowed"
-            )
-        _add_readings(index, topic.site, readings, decoded)
-        _add_refusals(index, refused, decoded)
-        if not refused:
-            self._learn(memory, lines, readings, heads)
+        joiner = Joiner(index, topic.site)
+        self._gather(topic, lines, heads, memory.files, decoded, joiner)
+        joiner.deliver(self._limits, decoded)
+        if len(lines) >= _FEWEST_ALIKE and joiner.all_apart == len(lines):
+            self._learn(memory, lines, heads)
 
     def _memory(self, topic: Topic) -> _Memory:
         memory = self._topics.get(topic.text)
@@ -146,39 +129,27 @@ class LineDecoder:
         heads: Heads,
         files: tuple[MappingFile, ...],
         decoded: Decoded,
-    ) -> tuple[list[_Reading], list[tuple[int, RefusedReadingError]]]:
-        readings: list[_Reading] = []
-        latest: dict[tuple[str, int], _Reading] = {}
-        refused: list[tuple[int, RefusedReadingError]] = []
+        joiner: Joiner,
+    ) -> None:
         for line in lines:
             if isinstance(line, BadLine):
-                refused.append((line.row, line.error))
+                joiner.refuse(line.row, line.error)
                 continue
             found = self._assign(line.head, heads, topic.site, files)
             if isinstance(found, RefusedReadingError):
-                refused.append((line.row, found))
+                joiner.refuse(line.row, found)
                 continue
             if found.rule is None:
                 decoded.ignored[f"{topic.prefix}: {parse_head(line.head)[0][:_SHOWN]}"] += 1
                 continue
             try:
                 values = _values(line, found.rule)
-                if not values:
-                    continue  # only fields that the mapping passes over: no reading
-                time_ms = _time_ms(line, found.file)
+                # Without one there were only fields that the mapping passes over: no reading.
+                if values:
+                    time_ms = _time_ms(line, found.file)
+                    joiner.add(line.row, found.device, found.rule.family, time_ms, values)
             except RefusedReadingError as error:
-                refused.append((line.row, error))
-                continue
-            key = (found.device, time_ms)
-            reading = latest.get(key)
-            if reading is None or not reading.values.keys().isdisjoint(values):
-                reading = _Reading([line.row], found.device, found.rule.family, time_ms, values)
-                latest[key] = reading
-                readings.append(reading)
-            else:
-                reading.rows.append(line.row)
-                reading.values.update(values)
-        return readings, refused
+                joiner.refuse(line.row, error)
 
     # ------------------------------------------------------------ lines that are alike
 
@@ -186,11 +157,8 @@ class LineDecoder:
         self,
         memory: _Memory,
         lines: Sequence[Line | BadLine],
-        readings: Sequence[_Reading],
         heads: Heads,
     ) -> None:
-        if len(readings) != len(lines) or len(lines) < _FEWEST_ALIKE:
-            return
         pattern = learn_pattern([line for line in lines if isinstance(line, Line)], heads)
         if pattern is not None:
             others = [other for other in memory.patterns if other.key != pattern.key]
@@ -228,9 +196,9 @@ class LineDecoder:
         return True
 
 
-def _values(line: Line, rule: Rule) -> dict[str, tuple[float, str]]:
-    """Metric -> value in the mapping's unit and that unit."""
-    values: dict[str, tuple[float, str]] = {}
+def _values(line: Line, rule: Rule) -> Values:
+    """What the fields of a line come to; empty where all of them are passed over."""
+    values: dict[str, tuple[float, str, str]] = {}
     for name, kind, value in line.fields:
         target = rule.fields.get(name)
         if target is None:
@@ -245,8 +213,7 @@ def _values(line: Line, rule: Rule) -> dict[str, tuple[float, str]]:
             raise RefusedReadingError(
                 "wrong_type", f"the field {name[:_SHOWN]!a} is a {kind}, not a number"
             )
-        sent = float(value)
-        values[target.metric] = (sent * target.scale if target.scale != 1.0 else sent, target.unit)
+        give_value(values, target, float(value))
     return values
 
 
@@ -257,50 +224,3 @@ def _time_ms(line: Line, file: MappingFile) -> int:
         )
     factor, divisor = PRECISIONS[file.precision]
     return max(-TIME_LIMIT, min(TIME_LIMIT, line.time * factor // divisor))
-
-
-def _add_readings(index: int, site: str, readings: Sequence[_Reading], decoded: Decoded) -> None:
-    # Metrics and units of readings in the order in which they came -> their columns.
-    kinds: dict[Any, tuple[Columns, tuple[str, ...]]] = {}
-    for reading in readings:
-        values = reading.values
-        kind = (reading.family, *((metric, unit) for metric, (_, unit) in values.items()))
-        found = kinds.get(kind)
-        if found is None:
-            metrics = tuple(sorted(values))
-            units = tuple(values[metric][1] for metric in metrics)
-            found = kinds[kind] = decoded.of(site, reading.family, metrics, units), metrics
-        columns, metrics = found
-        columns.extend(
-            index,
-            reading.rows[0],
-            (reading.device,),
-            (reading.time_ms,),
-            [(values[metric][0],) for metric in metrics],
-        )
-        if len(reading.rows) > 1:
-            decoded.joined[index, reading.rows[0]] = tuple(reading.rows)
-
-
-def _add_refusals(
-    index: int, refused: Sequence[tuple[int, RefusedReadingError]], decoded: Decoded
-) -> None:
-    if decoded.rows_apart:
-        decoded.refusals += [
-            Refusal(index, error.reason, error.detail, 1, (row,)) for row, error in refused
-        ]
-        return
-    by_reason: dict[str, list[tuple[int, RefusedReadingError]]] = {}
-    for row, error in refused:
-        by_reason.setdefault(error.reason, []).append((row, error))
-    for reason, found in by_reason.items():
-        first_row, first = found[0]
-        decoded.refusals.append(
-            Refusal(
-                index,
-                reason,
-                more(f"line {first_row + 1}: {first.detail}", len(found)),
-                len(found),
-                tuple(row for row, _ in found),
-            )
-        )

@@ -18,6 +18,7 @@ from core.ids import is_id
 from core.metrics import family_metrics
 from core.sites import Site, SiteRegistry
 from core.units import conversion
+from ingest.dcgm_fields import DCGM_FIELDS, names_of_field
 from ingest.mappings import (
     MAPPED_DIALECTS,
     PLACEHOLDER,
@@ -25,6 +26,7 @@ from ingest.mappings import (
     FieldTarget,
     MappingFile,
     Mappings,
+    NamePattern,
     Rule,
 )
 
@@ -41,6 +43,7 @@ class FieldModel(_Model):
     metric: NonEmpty
     unit: NonEmpty
     scale: float = 1.0
+    combine: Literal["", "mean", "max"] = ""
 
 
 class TableModel(_Model):
@@ -51,13 +54,15 @@ class TableModel(_Model):
 
 
 class RuleModel(_Model):
-    """`[[rules]]`: what the lines of one measurement are."""
+    """`[[rules]]`: what some lines, samples or records are."""
 
-    measurement: NonEmpty
+    measurement: NonEmpty | None = None
+    name: NonEmpty | None = None
     tags: dict[str, NonEmpty | Annotated[list[NonEmpty], Field(min_length=1)]] = {}
-    family: Literal["energy", "water", "solar", "accelerator", "weather"]
-    device: NonEmpty | TableModel
-    fields: dict[str, FieldModel] = Field(min_length=1)
+    family: Literal["energy", "water", "solar", "accelerator", "weather"] | None = None
+    device: NonEmpty | TableModel | None = None
+    fields: dict[str, FieldModel] = {}
+    sums: dict[str, FieldModel] = {}
     ignore: list[NonEmpty] = []
 
 
@@ -65,9 +70,10 @@ class FileModel(_Model):
     """A whole mapping file."""
 
     schema_: Literal[1] = Field(alias="schema")
-    dialect: Literal["line-protocol"]
+    dialect: Literal["line-protocol", "prometheus", "senml"]
     topic: NonEmpty
-    precision: Literal["s", "ms", "us", "ns"] = "ns"
+    precision: Literal["s", "ms", "us", "ns"] | None = None
+    time: Literal["sent", "receipt"] | None = None
     site_tag: str = "site"
     ignore_measurements: list[NonEmpty] = []
     rules: list[RuleModel] = Field(min_length=1)
@@ -132,6 +138,8 @@ def check_against_sites(mappings: Mappings, registry: SiteRegistry) -> list[Prob
 
 
 def _check_rule_against_site(key: str, rule: Rule, site: Site, findings: _Findings) -> None:
+    if not (rule.fields or rule.sums):
+        return
     for name in dict.fromkeys(rule.device.fixed()):
         device = site.devices.get(name)
         if device is None:
@@ -147,7 +155,7 @@ def _check_rule_against_site(key: str, rule: Rule, site: Site, findings: _Findin
                 "correct the family",
             )
         else:
-            for field, target in rule.fields.items():
+            for field, target in (*rule.fields.items(), *rule.sums.items()):
                 if target.metric not in device.metrics():
                     findings.add(
                         f"{key}.fields.{field}.metric",
@@ -170,16 +178,19 @@ def _parse_file(text: str, findings: _Findings) -> MappingFile | None:
             findings.add(key, str(item["msg"]), _hint(item["type"]))
         return None
     _check_topic(model, findings)
+    _check_dialect(model, findings)
     rules = tuple(
-        _rule(f"rules.{number}", rule, findings) for number, rule in enumerate(model.rules)
+        _rule(f"rules.{number}", rule, findings, model.dialect)
+        for number, rule in enumerate(model.rules)
     )
     seen: set[tuple[str, tuple[tuple[str, frozenset[str]], ...]]] = set()
     for number, rule in enumerate(rules):
-        what = (rule.measurement, tuple(sorted(rule.tags.items())))
-        if what in seen:
+        spoken_of = rule.pattern.template if rule.pattern else rule.measurement
+        what = (spoken_of, tuple(sorted(rule.tags.items())))
+        if what in seen and spoken_of:
             findings.add(
                 f"rules.{number}",
-                f"an earlier rule has the same measurement {rule.measurement!r} and tags",
+                f"an earlier rule has the same measurement {spoken_of!r} and tags",
                 "join them, or tell them apart by tags",
             )
         seen.add(what)
@@ -194,7 +205,8 @@ def _parse_file(text: str, findings: _Findings) -> MappingFile | None:
         dialect=model.dialect,
         topic=model.topic,
         rules=rules,
-        precision=model.precision,
+        precision=model.precision or "ns",
+        time=model.time or "sent",
         site_tag=model.site_tag,
         ignored_measurements=frozenset(model.ignore_measurements),
     )
@@ -223,19 +235,97 @@ def _check_topic(model: FileModel, findings: _Findings) -> None:
         findings.add("topic", f"{model.topic!r} is no MQTT topic filter", hint)
 
 
-def _rule(key: str, model: RuleModel, findings: _Findings) -> Rule:
-    fields = {
-        name: FieldTarget(field.metric, field.unit, field.scale)
-        for name, field in model.fields.items()
-    }
-    known = family_metrics(model.family)
+# Keys of a file or rule that only these dialects have.
+_KEYS_OF_DIALECT = {
+    "precision": ("line-protocol",),
+    "time": ("prometheus", "senml"),
+    "measurement": ("line-protocol",),
+    "name": ("senml",),
+    "sums": ("senml",),
+}
+
+
+def _check_dialect(model: FileModel, findings: _Findings) -> None:
+    for key in ("precision", "time"):
+        if getattr(model, key) is not None:
+            _check_key(key, key, model.dialect, findings)
+    for number, rule in enumerate(model.rules):
+        for key in ("measurement", "name", "sums"):
+            where = f"rules.{number}.{key}"
+            if getattr(rule, key):
+                _check_key(where, key, model.dialect, findings)
+            elif key != "sums" and model.dialect in _KEYS_OF_DIALECT[key]:
+                findings.add(where, f"a rule of {model.dialect} needs a {key}", "add the key")
+
+
+def _check_key(where: str, key: str, dialect: str, findings: _Findings) -> None:
+    if dialect not in _KEYS_OF_DIALECT[key]:
+        known = " and ".join(_KEYS_OF_DIALECT[key])
+        findings.add(where, f"{dialect} knows no {key}, only {known} does", "remove the key")
+
+
+def _rule(key: str, model: RuleModel, findings: _Findings, dialect: str = "") -> Rule:
+    number_names = dialect == "prometheus"
+    fields = _targets(f"{key}.fields", model.fields, model.family, number_names, findings)
+    sums = _targets(f"{key}.sums", model.sums, model.family, False, findings)
+    both = {target.metric for target in fields.values()} & {t.metric for t in sums.values()}
+    for metric in sorted(both):
+        findings.add(f"{key}.sums", f"{metric} is given by a field too", "ignore one of the two")
+    ignored = tuple(
+        name
+        for text in model.ignore
+        for name in _names(f"{key}.ignore", text, number_names, findings)
+    )
+    for name in (*fields, *sums):
+        if name in ignored:
+            findings.add(f"{key}.ignore", f"{name!r} is mapped too", "do one of the two")
+    if fields or sums:
+        for name in ("family", "device"):
+            if getattr(model, name) is None:
+                findings.add(f"{key}.{name}", f"a rule with fields needs a {name}", "add the key")
+    elif ignored != ("*",):
+        findings.add(
+            f"{key}.fields",
+            "a rule without fields passes over all that fits it, and says so",
+            'add fields, or ignore = ["*"]',
+        )
+    return Rule(
+        measurement=model.measurement or "",
+        tags={
+            name: frozenset([value] if isinstance(value, str) else value)
+            for name, value in model.tags.items()
+        },
+        family=model.family or "",
+        device=_device(f"{key}.device", model.device, findings) if model.device else DeviceName(),
+        fields=fields,
+        ignored=ignored,
+        pattern=NamePattern(model.name) if model.name else None,
+        sums=sums,
+    )
+
+
+def _targets(
+    key: str,
+    models: Mapping[str, FieldModel],
+    family: str | None,
+    number_names: bool,
+    findings: _Findings,
+) -> dict[str, FieldTarget]:
+    known = family_metrics(family) if family else {}
+    targets: dict[str, FieldTarget] = {}
     by_metric: dict[str, str] = {}
-    for name, target in fields.items():
-        where = f"{key}.fields.{name}"
+    for name, model in models.items():
+        where = f"{key}.{name}"
+        target = FieldTarget(model.metric, model.unit, model.scale, model.combine)
+        for sent in _names(where, name, number_names, findings):
+            if sent in targets:
+                findings.add(where, f"{sent} is mapped twice", "by its name or by its number")
+            targets[sent] = target
         metric = known.get(target.metric)
         if metric is None:
-            problem = f"unknown metric {target.metric!r} of {model.family}"
-            findings.add(f"{where}.metric", problem, f"one of {', '.join(known)}")
+            if family:
+                problem = f"unknown metric {target.metric!r} of {family}"
+                findings.add(f"{where}.metric", problem, f"one of {', '.join(known)}")
             continue
         try:
             conversion(target.unit, metric.unit)
@@ -251,22 +341,16 @@ def _rule(key: str, model: RuleModel, findings: _Findings) -> Rule:
         if other != name:
             problem = f"{target.metric} is given by the field {other!r} too"
             findings.add(f"{where}.metric", problem, "ignore one of the two fields")
-    ignored = tuple(model.ignore)
-    rule = Rule(
-        measurement=model.measurement,
-        tags={
-            name: frozenset([value] if isinstance(value, str) else value)
-            for name, value in model.tags.items()
-        },
-        family=model.family,
-        device=_device(f"{key}.device", model.device, findings),
-        fields=fields,
-        ignored=ignored,
-    )
-    for name in fields:
-        if name in ignored:
-            findings.add(f"{key}.ignore", f"{name!r} is mapped too", "do one of the two")
-    return rule
+    return targets
+
+
+def _names(key: str, text: str, number_names: bool, findings: _Findings) -> tuple[str, ...]:
+    """The names that a key of `fields` or an item of `ignore` means: DCGM fields have numbers."""
+    names = names_of_field(text) if number_names else (text,)
+    if not names:
+        hint = f"one of {', '.join(map(str, DCGM_FIELDS))}, or the name as the exporter writes it"
+        findings.add(key, f"no DCGM field {text} is known by its number", hint)
+    return names
 
 
 def _device(key: str, model: str | TableModel, findings: _Findings) -> DeviceName:

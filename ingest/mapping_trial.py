@@ -12,7 +12,7 @@ from ingest.decode import DECODERS, parse_topic
 from ingest.families import SiteTables
 from ingest.limits import IngestLimits
 from ingest.mappings import Mappings
-from ingest.messages import Columns, Decoded, Refusal
+from ingest.messages import Columns, Decoded, RawMessage, Refusal
 from ingest.normalise import normalise
 
 _YEAR_2000_MS = 946_684_800_000
@@ -64,7 +64,7 @@ def try_mapping(
         received_ms: Receipt, against which the time window is judged. None takes each reading as
             received when it was measured, so that a payload that was captured some time ago can be
             tried; a time in the future or before 2000 is refused all the same, because it mostly
-            means another precision.
+            means another precision. Where the mapping takes the time of receipt, it is now.
     """
     limits = IngestLimits()
     topic = parse_topic(topic_text)
@@ -79,7 +79,8 @@ def try_mapping(
     if len(payload) > limits.payload_bytes:
         detail = f"{len(payload)} bytes, {limits.payload_bytes} are allowed"
         return [], [TrialRefusal(None, "payload_too_large", detail)]
-    decoded = Decoded(rows_apart=True)
+    message = RawMessage(topic_text, payload, now_ms if received_ms is None else received_ms)
+    decoded = Decoded(rows_apart=True, messages=[message])
     DECODERS[topic.prefix].decoder(limits, mappings).decode([(0, topic, payload)], decoded)
     refusals = _shown(decoded.refusals)
     readings: list[TrialReading] = []

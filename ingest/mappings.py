@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.errors import RefusedReadingError
-from core.ids import LINE_PREFIX, is_id
+from core.ids import LINE_PREFIX, PROMETHEUS_PREFIX, SENML_PREFIX, is_id
 
 # Dialect that a mapping file may name -> prefix of its topics.
-MAPPED_DIALECTS: Mapping[str, str] = {"line-protocol": LINE_PREFIX}
+MAPPED_DIALECTS: Mapping[str, str] = {
+    "line-protocol": LINE_PREFIX,
+    "prometheus": PROMETHEUS_PREFIX,
+    "senml": SENML_PREFIX,
+}
 # Precision of time stamps -> (factor, divisor) to milliseconds.
 PRECISIONS: Mapping[str, tuple[int, int]] = {
     "s": (1000, 1),
@@ -23,6 +27,7 @@ PRECISIONS: Mapping[str, tuple[int, int]] = {
     "ns": (1, 1_000_000),
 }
 PLACEHOLDER = re.compile(r"\{([^{}:]+)(?::0([1-9]))?\}")
+_CAPTURE = re.compile(r"\{([^{}:/]+)\}")
 _TEMPLATE_VALUE = re.compile(r"\A[a-z0-9_-]+\Z", re.ASCII)
 _SHOWN = 64
 
@@ -33,13 +38,16 @@ class FieldTarget:
 
     Attributes:
         metric: Name in the catalogue's family of the rule.
-        unit: Unit of the scaled value, a spelling of `core.units.UNITS`.
+        unit: Unit of the scaled value, a spelling of `core.units.UNITS`. In dialects whose messages
+            may name units, that of a message without one.
         scale: Factor from the value as sent to `unit`: a register's weight, or -1 for a sign.
+        combine: `mean` or `max` where several values of one message and instant make the metric.
     """
 
     metric: str
     unit: str
     scale: float = 1.0
+    combine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,7 @@ def _tag(tags: Mapping[str, str], name: str) -> str:
     value = tags.get(name)
     if value is None:
         raise RefusedReadingError(
-            "missing_device", f"the line has no tag {name}, which names the device"
+            "missing_device", f"there is no tag {name}, which names the device"
         )
     return value
 
@@ -107,14 +115,41 @@ def _part(tags: Mapping[str, str], name: str, width: str | None) -> str:
     return value.rjust(int(width), "0") if width else value
 
 
+class NamePattern:
+    """A name with placeholders, such as `urn:dev:ow:{id}:{field}`, taken apart.
+
+    A placeholder stands for one or more characters other than `:` and `/`.
+    """
+
+    def __init__(self, template: str) -> None:
+        self.template = template
+        self.names: list[str] = []
+        pattern, position = "", 0
+        for found in _CAPTURE.finditer(template):
+            pattern += re.escape(template[position : found.start()]) + "([^:/]+)"
+            self.names.append(found[1])
+            position = found.end()
+        self._pattern = re.compile(pattern + re.escape(template[position:]))
+
+    def split(self, name: str) -> dict[str, str] | None:
+        """Placeholder -> what it stands for in this name; None where the name does not fit."""
+        found = self._pattern.fullmatch(name)
+        return dict(zip(self.names, found.groups(), strict=True)) if found else None
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What lines of one measurement are.
+    """What some lines, samples or records are.
+
+    A rule without fields passes over what fits it.
 
     Attributes:
-        tags: Tag -> values of which the line must have one.
+        measurement: Of line protocol; empty in the other dialects.
+        tags: Tag (label, placeholder) -> values of which one must be there.
         fields: Name as sent -> what it is.
         ignored: Names of fields that are passed over; one that ends in `*` is a beginning.
+        pattern: Of the names of SenML.
+        sums: Like `fields`, for the sums of SenML.
     """
 
     measurement: str
@@ -123,19 +158,20 @@ class Rule:
     device: DeviceName
     fields: Mapping[str, FieldTarget]
     ignored: tuple[str, ...] = ()
+    pattern: NamePattern | None = None
+    sums: Mapping[str, FieldTarget] = field(default_factory=dict)
 
     def fits(self, measurement: str, tags: Mapping[str, str]) -> bool:
         """Whether the rule speaks of such a line."""
-        return measurement == self.measurement and all(
-            tags.get(name) in values for name, values in self.tags.items()
-        )
+        return measurement == self.measurement and self.fits_tags(tags)
+
+    def fits_tags(self, tags: Mapping[str, str]) -> bool:
+        """Whether each tag that the rule names has one of its values."""
+        return all(tags.get(name) in values for name, values in self.tags.items())
 
     def ignores(self, field: str) -> bool:
         """Whether a field is passed over on purpose."""
-        return any(
-            field.startswith(name[:-1]) if name.endswith("*") else field == name
-            for name in self.ignored
-        )
+        return _is_among(field, self.ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +184,10 @@ class MappingFile:
         topic: MQTT filter of the topics that it covers.
         precision: A key of `PRECISIONS`.
         site_tag: Tag that names the greendc site and must agree with the topic; empty for none.
-        ignored_measurements: Measurements whose lines are no readings.
+        ignored_measurements: Measurements (names) that are no readings; one that ends in `*` is a
+            beginning.
+        time: `sent`, or `receipt` where a sample without a time of its own was measured when it was
+            received.
     """
 
     name: str
@@ -158,6 +197,35 @@ class MappingFile:
     precision: str = "ns"
     site_tag: str = "site"
     ignored_measurements: frozenset[str] = frozenset()
+    time: str = "sent"
+
+    def ignores(self, name: str) -> bool:
+        """Whether a measurement or name is no reading on purpose."""
+        return _is_among(name, self.ignored_measurements)
+
+    def receipt_time_ms(self, received_ms: int | None) -> int:
+        """The time of a value that came without one.
+
+        Args:
+            received_ms: When its message was received; None where that says nothing.
+
+        Raises:
+            RefusedReadingError: `missing_time`: the file does not say that receipt is meant, or the
+                message is retained or sent again.
+        """
+        if self.time != "receipt":
+            raise RefusedReadingError(
+                "missing_time",
+                'no time, and the mapping does not say time = "receipt": the time of arrival is '
+                "none of the meter",
+            )
+        if received_ms is None:
+            raise RefusedReadingError(
+                "missing_time",
+                "no time, and the message is retained or sent again: it was measured some time "
+                "before it was received",
+            )
+        return received_ms
 
     @property
     def site(self) -> str:
@@ -202,15 +270,17 @@ NO_MAPPINGS = Mappings()
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What the lines of one measurement and set of tags are.
+    """What lines of one measurement and tags, or samples or records of one name, are.
 
     Attributes:
-        rule: None where the measurement is ignored.
+        rule: None where they are passed over.
+        field: Name in the rule's fields, where it is not told by each line.
     """
 
     file: MappingFile
     rule: Rule | None
     device: str = ""
+    field: str = ""
 
 
 def assign(
@@ -227,27 +297,45 @@ def assign(
     """
     known = False
     for file in files:
-        if measurement in file.ignored_measurements:
-            _check_site(file, site, tags)
+        if file.ignores(measurement):
+            check_site(file, site, tags)
             return Assignment(file, None)
         for rule in file.rules:
             if rule.fits(measurement, tags):
-                _check_site(file, site, tags)
+                check_site(file, site, tags)
+                if not rule.fields:
+                    return Assignment(file, None)
                 return Assignment(file, rule, rule.device.of(tags))
             known = known or rule.measurement == measurement
-    _check_site(files[0], site, tags)
+    check_site(files[0], site, tags)
     if known:
-        shown = ", ".join(f"{name}={value}" for name, value in sorted(tags.items()))
-        raise RefusedReadingError(
-            "unknown_device",
-            f"no rule for {measurement[:_SHOWN]!a} fits the tags {shown[: 3 * _SHOWN]!a}",
-        )
+        raise no_tags_fit(measurement, tags)
     raise RefusedReadingError(
         "unknown_metric", f"no rule for the measurement {measurement[:_SHOWN]!a}"
     )
 
 
-def _check_site(file: MappingFile, site: str, tags: Mapping[str, str]) -> None:
+def no_tags_fit(name: str, tags: Mapping[str, str]) -> RefusedReadingError:
+    """What is said where rules speak of a name, but none of such tags."""
+    shown = ", ".join(f"{tag}={value}" for tag, value in sorted(tags.items()))
+    return RefusedReadingError(
+        "unknown_device",
+        f"no rule for {name[:_SHOWN]!a} fits the tags {shown[: 3 * _SHOWN]!a}",
+    )
+
+
+def _is_among(name: str, names: Iterable[str]) -> bool:
+    return any(
+        name.startswith(known[:-1]) if known.endswith("*") else name == known for known in names
+    )
+
+
+def check_site(file: MappingFile, site: str, tags: Mapping[str, str]) -> None:
+    """Check that tags name the site of the topic, or none.
+
+    Raises:
+        RefusedReadingError: `site_mismatch`.
+    """
     named = tags.get(file.site_tag, site) if file.site_tag else site
     if named != site:
         raise RefusedReadingError(

@@ -25,6 +25,7 @@ class RawMessage(msgspec.Struct, frozen=True, gc=False):
         received_ms: When it was read from the socket, UTC epoch milliseconds.
         mid: Packet id of its acknowledgement; 0 where none is due.
         generation: The connection that it came on; an acknowledgement is worth nothing on another.
+        repeated: The broker kept it (retained) or sends it again: it was measured some time before.
     """
 
     topic: str
@@ -32,6 +33,7 @@ class RawMessage(msgspec.Struct, frozen=True, gc=False):
     received_ms: int
     mid: int = 0
     generation: int = 0
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ class Decoded:
         ignored: Names of ignored members and how often each was seen.
         rows_apart: Whether each refused row is told by itself, where the decoder can do so.
         joined: (message, first row) -> all rows of a reading that several rows were joined to.
+        messages: The batch itself, for dialects in which a sample may have no time of its own.
     """
 
     columns: dict[ColumnsKey, Columns] = field(default_factory=dict)
@@ -153,6 +156,15 @@ class Decoded:
     ignored: Counter[str] = field(default_factory=Counter)
     joined: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
     rows_apart: bool = False
+    messages: Sequence[RawMessage] = ()
+
+    def receipt_ms(self, message: int) -> int | None:
+        """When a message was received, in epoch milliseconds.
+
+        None where that says nothing about when it was measured.
+        """
+        found = self.messages[message]
+        return None if found.repeated else found.received_ms
 
     def of(self, site: str, family: str, metrics: tuple[str, ...], units: Units) -> Columns:
         """The columns of this kind, made where they are new."""

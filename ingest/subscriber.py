@@ -164,8 +164,8 @@ class MqttSubscriber:
             self.last_message_monotonic = time.monotonic()
         self._inbox.put(
             [
-                RawMessage(topic, payload, received_ms, mid, generation)
-                for topic, payload, mid in messages
+                RawMessage(topic, payload, received_ms, mid, generation, repeated)
+                for topic, payload, mid, repeated in messages
             ]
         )
 

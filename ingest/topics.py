@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from core.ids import FAMILIES, LINE_PREFIX, NATIVE_PREFIX, PROBE_SITE, is_id
+from core.ids import FAMILIES, NATIVE_PREFIX, PROBE_SITE, is_id
 
 # Longer names are cut in what is kept for people; a site or device id never is that long.
 _SHOWN = 80
@@ -55,24 +55,24 @@ def native_filters(sites: Iterable[str] | None) -> list[str]:
     return [f"{NATIVE_PREFIX}/{site}/#" for site in sites]
 
 
-def parse_line_topic(topic: str) -> Topic:
-    """Parse `telegraf/{site}/…`; what follows the site is the mappings' business."""
-    return _parse_mapped(topic, LINE_PREFIX)
+def parse_mapped_topic(prefix: str) -> Callable[[str], Topic]:
+    """A parser of `{prefix}/{site}/…`; what follows the site is the mappings' business."""
+
+    def parse(topic: str) -> Topic:
+        levels = topic.split("/")[1:]
+        if not levels:
+            return Topic(topic, prefix, "", problem=f"no site behind {prefix}/")
+        return Topic(topic, prefix, levels[0] if is_id(levels[0]) else "")
+
+    return parse
 
 
-def line_filters(sites: Iterable[str] | None) -> list[str]:
-    """Topic filters of line protocol for these sites, or for all and unknown ones (None)."""
-    return _mapped_filters(LINE_PREFIX, sites)
+def mapped_filters(prefix: str) -> Callable[[Iterable[str] | None], list[str]]:
+    """Topic filters of a prefix for sites, or for all and unknown ones (None)."""
 
+    def filters(sites: Iterable[str] | None) -> list[str]:
+        if sites is None:
+            return [f"{prefix}/#"]
+        return [f"{prefix}/{site}/#" for site in sites]
 
-def _parse_mapped(topic: str, prefix: str) -> Topic:
-    levels = topic.split("/")[1:]
-    if not levels:
-        return Topic(topic, prefix, "", problem=f"no site behind {prefix}/")
-    return Topic(topic, prefix, levels[0] if is_id(levels[0]) else "")
-
-
-def _mapped_filters(prefix: str, sites: Iterable[str] | None) -> list[str]:
-    if sites is None:
-        return [f"{prefix}/#"]
-    return [f"{prefix}/{site}/#" for site in sites]
+    return filters
