@@ -37,7 +37,7 @@ def assign_sample(
                 if not mapped:
                     return Assignment(file, None)
                 return Assignment(file, rule, rule.device.of(labels), name)
-            known = True
+            known = known or mapped
         if file.ignores(name):
             check_site(file, site, labels)
             return Assignment(file, None)

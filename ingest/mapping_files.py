@@ -266,8 +266,8 @@ def _check_key(where: str, key: str, dialect: str, findings: _Findings) -> None:
 
 def _rule(key: str, model: RuleModel, findings: _Findings, dialect: str = "") -> Rule:
     number_names = dialect == "prometheus"
-    fields = _targets(f"{key}.fields", model.fields, model.family, number_names, findings)
-    sums = _targets(f"{key}.sums", model.sums, model.family, False, findings)
+    fields = _targets(f"{key}.fields", model.fields, model.family, dialect, findings)
+    sums = _targets(f"{key}.sums", model.sums, model.family, dialect, findings)
     both = {target.metric for target in fields.values()} & {t.metric for t in sums.values()}
     for metric in sorted(both):
         findings.add(f"{key}.sums", f"{metric} is given by a field too", "ignore one of the two")
@@ -308,7 +308,7 @@ def _targets(
     key: str,
     models: Mapping[str, FieldModel],
     family: str | None,
-    number_names: bool,
+    dialect: str,
     findings: _Findings,
 ) -> dict[str, FieldTarget]:
     known = family_metrics(family) if family else {}
@@ -317,7 +317,7 @@ def _targets(
     for name, model in models.items():
         where = f"{key}.{name}"
         target = FieldTarget(model.metric, model.unit, model.scale, model.combine)
-        for sent in _names(where, name, number_names, findings):
+        for sent in _names(where, name, dialect == "prometheus", findings):
             if sent in targets:
                 findings.add(where, f"{sent} is mapped twice", "by its name or by its number")
             targets[sent] = target
@@ -338,7 +338,8 @@ def _targets(
             hint = "a factor such as 0.1, or -1 for the sign"
             findings.add(f"{where}.scale", f"{target.scale} is no factor", hint)
         other = by_metric.setdefault(target.metric, name)
-        if other != name:
+        # Samples and records come one by one; of the fields of a line only one could stand.
+        if other != name and dialect not in ("prometheus", "senml"):
             problem = f"{target.metric} is given by the field {other!r} too"
             findings.add(f"{where}.metric", problem, "ignore one of the two fields")
     return targets

@@ -68,3 +68,59 @@ device = "roof"
 [rules.fields]
 temperature = { metric = "temperature_c", unit = "degF" }
 """
+
+SENML_MAPPING = """
+schema = 1
+dialect = "senml"
+topic = "senml/+/#"
+
+[[rules]]
+name = "urn:dev:ow:{id}:{field}"
+family = "energy"
+device = { tag = "id", table = { "01" = "grid-a", "02" = "grid-b" } }
+ignore = ["voltage", "current"]
+
+[rules.fields]
+power = { metric = "active_power_kw", unit = "W" }
+
+[rules.sums]
+power = { metric = "active_energy_kwh", unit = "J" }
+
+[[rules]]
+name = "weather/{station}"
+family = "weather"
+device = "{station}"
+ignore = ["lat", "lon"]
+
+[rules.fields]
+Cel = { metric = "temperature_c", unit = "degC" }
+K = { metric = "temperature_c", unit = "K" }
+"""
+
+PROMETHEUS_MAPPING = """
+schema = 1
+dialect = "prometheus"
+topic = "prometheus/+/#"
+ignore_measurements = ["go_*", "up"]
+
+[[rules]]
+tags = { phase = "total" }
+family = "energy"
+device = "grid-{feed}"
+ignore = ["meter_voltage_*"]
+
+[rules.fields]
+meter_power_watts = { metric = "active_power_kw", unit = "W" }
+meter_energy_wh_total = { metric = "active_energy_kwh", unit = "Wh" }
+
+[[rules]]
+tags = { phase = ["l1", "l2", "l3"] }
+ignore = ["*"]
+
+[[rules]]
+family = "weather"
+device = "roof"
+
+[rules.fields]
+"outdoor.temperature" = { metric = "temperature_c", unit = "degC", combine = "mean" }
+"""
