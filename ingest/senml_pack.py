@@ -133,10 +133,14 @@ def _resolve(document: list[Any]) -> Iterator[Record | BadRecord]:
         if not isinstance(sent, dict):
             raise RefusedReadingError("wrong_shape", f"record {row + 1} is no object")
         members = _members(sent)
-        for label in members:
-            if label.startswith("b"):
-                _check_type(label, members[label], row)
-        base.set_from(members)
+        try:
+            for label in members:
+                if label.startswith("b"):
+                    _check_type(label, members[label])
+            base.set_from(members)
+        except RefusedReadingError as error:
+            detail = f"record {row + 1}: {error.detail}"
+            raise RefusedReadingError(error.reason, detail) from None
         if all(label.startswith("b") for label in members):
             continue
         try:
@@ -167,19 +171,19 @@ def _members(sent: Mapping[Any, Any]) -> dict[str, Any]:
     return members
 
 
-def _check_type(label: str, value: Any, row: int) -> None:
+def _check_type(label: str, value: Any) -> None:
     if label in _NUMBERS:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise RefusedReadingError("wrong_type", f"{label} of record {row + 1} is no number")
+            raise RefusedReadingError("wrong_type", f"{label} is no number")
         if not math.isfinite(value if isinstance(value, float) else 0.0):
-            raise RefusedReadingError("not_a_number", f"{label} of record {row + 1} is not finite")
+            raise RefusedReadingError("not_a_number", f"{label} is not finite")
     elif label in _TEXTS and not isinstance(value, str):
-        raise RefusedReadingError("wrong_type", f"{label} of record {row + 1} is no text")
+        raise RefusedReadingError("wrong_type", f"{label} is no text")
 
 
 def _record(row: int, members: Mapping[str, Any], base: _Base) -> Record:
     for label in members:
-        _check_type(label, members[label], row)
+        _check_type(label, members[label])
     name = base.name + members.get("n", "")
     if not _NAME.fullmatch(name):
         raise RefusedReadingError(

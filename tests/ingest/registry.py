@@ -124,3 +124,9 @@ device = "roof"
 [rules.fields]
 "outdoor.temperature" = { metric = "temperature_c", unit = "degC", combine = "mean" }
 """
+
+MAPPING_FILES = {
+    "line-protocol": MAPPING_FILE,
+    "senml": SENML_MAPPING,
+    "prometheus": PROMETHEUS_MAPPING,
+}

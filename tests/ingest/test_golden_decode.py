@@ -1,8 +1,8 @@
 """Every way in which a message can be right or wrong: one folder a case, found by one loop.
 
-A case holds `topic.txt`, `payload.json` or `payload.line` (bytes), `expected.json`, and where the
-bytes are too many to keep, `payload.recipe`: `pad N` fills with spaces to N bytes, `repeat N`
-repeats the payload. Foreign dialects are read by the mapping of `tests.ingest.registry`.
+A case holds `topic.txt`, `payload.*` (bytes), `expected.json`, and where the bytes are too many
+to keep, `payload.recipe`: `pad N` fills with spaces to N bytes, `repeat N` repeats the payload.
+Foreign dialects are read by the mappings of `tests.ingest.registry`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ingest.commits import Commit, pack_commit, unpack_commit
 from ingest.intake import Intake
 from ingest.mapping_files import build_mappings
 from ingest.messages import RawMessage
-from tests.ingest.registry import MAPPING_FILE, REGISTRY_FILE
+from tests.ingest.registry import MAPPING_FILES, REGISTRY_FILE
 
 CASES = sorted((Path(__file__).parents[1] / "golden" / "decode").iterdir())
 RECEIVED_MS = to_ms(parse_rfc3339("2026-11-20T00:15:10Z"))
@@ -71,7 +71,7 @@ def test_case(case: Path) -> None:
     intake = Intake(
         build_registry({"test": REGISTRY_FILE}),
         site_readings_per_s=1000,
-        mappings=build_mappings({"test": MAPPING_FILE}),
+        mappings=build_mappings(MAPPING_FILES),
     )
     commit = intake.take([message])
     assert readings_of(commit) == expected["readings"]
