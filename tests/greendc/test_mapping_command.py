@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import cbor2
 import pytest
 
 from greendc.cli import main
-from tests.ingest.registry import MAPPING_FILE, REGISTRY_FILE
+from tests.ingest.registry import MAPPING_FILE, REGISTRY_FILE, SENML_MAPPING
 
 GPUS = """
 [[device_groups]]
@@ -108,6 +109,39 @@ def test_the_ready_mapping_for_nvidia_smi(
         "temperature_c": 63.0,
         "utilization_percent": 97.0,
     }
+
+
+def test_the_ready_mapping_for_dcgm_and_a_pack_in_cbor(
+    folder: Path, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mapping = repository / "config" / "mappings" / "dcgm-exporter.toml"
+    scrape = (
+        "# greendc-time 2026-11-20T09:15:00+09:00\n"
+        'DCGM_FI_DEV_POWER_USAGE{gpu="2",Hostname="node01"} 612.4\n'
+        'DCGM_FI_DEV_GPU_UTIL{gpu="2",Hostname="node01"} NaN\n'
+    )
+    command = tried(folder, mapping, scrape)
+    command[command.index("--topic") + 1] = "prometheus/test-dc/node01"
+    answer = asked(command, 1, capsys)
+    (reading,) = answer["readings"]
+    assert (reading["device"], reading["ts"], reading["values"], reading["line"]) == (
+        "node01-gpu2",
+        "2026-11-20T00:15:00.000Z",
+        {"power_w": 612.4},
+        2,
+    )
+    assert [(r["reason"], r["line"]) for r in answer["refusals"]] == [("not_a_number", 3)]
+    mapping = folder / "senml.toml"
+    mapping.write_text(SENML_MAPPING, encoding="utf-8")
+    command = tried(folder, mapping, "")
+    command[command.index("--topic") + 1] = "senml/test-dc/gw-1"
+    pack = [{-2: "urn:dev:ow:01:", -3: 1795133700, 0: "power", 2: 1000}, {0: "power", 6: -1, 2: 2}]
+    (folder / "payload").write_bytes(cbor2.dumps(pack))
+    answer = asked(command, 0, capsys)
+    assert [reading["values"] for reading in answer["readings"]] == [
+        {"active_power_kw": 1.0},
+        {"active_power_kw": 0.002},
+    ]
 
 
 def test_refusals_name_line_reason_and_detail(

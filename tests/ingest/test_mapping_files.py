@@ -18,7 +18,12 @@ from ingest.mapping_files import (
     check_against_sites,
     parse_mapping_files,
 )
-from tests.ingest.registry import MAPPING_FILE, REGISTRY_FILE
+from tests.ingest.registry import (
+    MAPPING_FILE,
+    PROMETHEUS_MAPPING,
+    REGISTRY_FILE,
+    SENML_MAPPING,
+)
 
 REGISTRY = build_registry({"test": REGISTRY_FILE})
 
@@ -71,6 +76,74 @@ def test_what_is_wrong_is_named(before: str, after: str, key: str) -> None:
     assert key in [found for found, _ in problems_of(MAPPING_FILE.replace(before, after, 1))]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("schema = 1", 'schema = 1\nprecision = "ms"', "precision"),
+        ("schema = 1", 'schema = 1\ntime = "now"', "time"),
+        ('family = "weather"', 'measurement = "x"\nfamily = "weather"', "rules.2.measurement"),
+        ('family = "weather"', 'name = "x"\nfamily = "weather"', "rules.2.name"),
+        ('family = "weather"\n', "", "rules.2.family"),
+        ('device = "roof"\n', "", "rules.2.device"),
+        ('combine = "mean"', 'combine = "sum"', "rules.2.fields.outdoor.temperature.combine"),
+        ('ignore = ["*"]', 'ignore = ["a", "*"]', "rules.1.fields"),
+        ('ignore = ["*"]', "", "rules.1.fields"),
+        ("meter_power_watts =", "4711 =", "rules.0.fields.4711"),
+        ('["meter_voltage_*"]', '["4711"]', "rules.0.ignore"),
+        ("meter_power_watts =", '155 = { metric = "power_w", unit = "W" }\nx =',
+         "rules.0.fields.155.metric"),
+        ('"prometheus/+/#"', '"telegraf/+/#"', "topic"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_mapping_of_prometheus(before: str, after: str, key: str) -> None:
+    assert PROMETHEUS_MAPPING.count(before) >= 1
+    assert key in [found for found, _ in problems_of(PROMETHEUS_MAPPING.replace(before, after, 1))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("schema = 1", 'schema = 1\nprecision = "ms"', "precision"),
+        ('name = "weather/{station}"\n', "", "rules.1.name"),
+        ('name = "weather/{station}"', 'measurement = "x"', "rules.1.measurement"),
+        ("active_energy_kwh", "active_power_kw", "rules.0.sums"),
+        ('unit = "J"', 'unit = "m3"', "rules.0.sums.power.unit"),
+        ('["voltage", "current"]', '["voltage", "power"]', "rules.0.ignore"),
+        ('"weather/{station}"', '"urn:dev:ow:{id}:{field}"', "rules.1"),
+        ('"grid-b" }', '"Grid B" }', "rules.0.device.table"),
+    ],
+)
+def test_what_is_wrong_with_a_mapping_of_senml(before: str, after: str, key: str) -> None:
+    assert SENML_MAPPING.count(before) >= 1
+    assert key in [found for found, _ in problems_of(SENML_MAPPING.replace(before, after, 1))]
+
+
+def test_a_dcgm_field_is_mapped_by_its_number_or_by_its_name_and_not_by_both() -> None:
+    mapping = """
+schema = 1
+dialect = "prometheus"
+topic = "prometheus/+/#"
+[[rules]]
+family = "accelerator"
+device = "gpu-{gpu}"
+[rules.fields]
+155 = { metric = "power_w", unit = "W" }
+"""
+    (file,) = build_mappings({"m.toml": mapping})
+    assert {"DCGM_FI_DEV_POWER_USAGE", "dcgm_power_usage"} <= {*file.rules[0].fields}
+    both = mapping + 'DCGM_FI_DEV_POWER_USAGE = { metric = "power_w", unit = "W" }\n'
+    assert [key for key, _ in problems_of(both)] == ["rules.0.fields.DCGM_FI_DEV_POWER_USAGE"]
+
+
+def test_sums_are_checked_against_the_site_file_too() -> None:
+    own = SENML_MAPPING.replace("senml/+/", "senml/test-dc/").replace("grid-b", "mains")
+    found = check_against_sites(build_mappings({"own": own}), REGISTRY)
+    assert [problem.key for problem in found] == ["rules.0.family"]
+    own = own.replace("mains", "ct-1")
+    found = check_against_sites(build_mappings({"own": own}), REGISTRY)
+    assert [problem.key for problem in found] == ["rules.0.fields.power.metric"]
+
+
 def test_every_problem_of_every_file_is_told_at_once() -> None:
     bad = MAPPING_FILE.replace('"degF"', '"F"').replace("scale = -1", "scale = 0")
     with pytest.raises(ConfigurationError) as caught:
@@ -113,4 +186,4 @@ def test_the_ready_mappings_are_right(repository: Path) -> None:
     folder = repository / "config" / "mappings"
     files = {str(path): path.read_text(encoding="utf-8") for path in folder.glob("*.toml")}
     mappings = build_mappings(files)
-    assert len(mappings) == len(files) >= 2
+    assert len(mappings) == len(files) >= 7
