@@ -35,12 +35,12 @@ def assign_sample(
             if rule.fits_tags(labels):
                 check_site(file, site, labels)
                 if not mapped:
-                    return Assignment(file, None)
+                    return Assignment(file, None, field=name)
                 return Assignment(file, rule, rule.device.of(labels), name)
             known = known or mapped
         if file.ignores(name):
             check_site(file, site, labels)
-            return Assignment(file, None)
+            return Assignment(file, None, field=name)
     check_site(files[0], site, labels)
     if known:
         raise no_tags_fit(name, labels)

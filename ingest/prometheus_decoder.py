@@ -57,8 +57,7 @@ class PrometheusDecoder:
                 if isinstance(found, RefusedReadingError):
                     raise found
                 if found.rule is None:
-                    name = parse_series(sample.series)[0]
-                    decoded.ignored[f"{topic.prefix}: {name[:_SHOWN]}"] += 1
+                    decoded.ignored[f"{topic.prefix}: {found.field[:_SHOWN]}"] += 1
                     continue
                 _add(sample, found, receipt_ms, joiner)
             except RefusedReadingError as error:

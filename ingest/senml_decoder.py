@@ -7,8 +7,9 @@ A time that counts from now is taken from the time of receipt only where the map
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from core.errors import RefusedReadingError
 from ingest.assignments import AssignmentMemory, KnownNames, assign_record
@@ -86,10 +87,7 @@ def _values(record: Record, found: Assignment, decoded: Decoded, topic: Topic) -
             "wrong_type", f"the value of {shown!a} is a {record.other}, no number"
         )
     values: dict[str, tuple[float, str, str]] = {}
-    for what, sent, targets, units in (
-        ("value", record.value, fields, UNITS_OF_SENML),
-        ("sum", record.sum, sums, UNITS_OF_SUMS),
-    ):
+    for what, sent, targets in (("value", record.value, fields), ("sum", record.sum, sums)):
         if sent is None:
             continue
         target = targets.get(found.field)
@@ -98,7 +96,7 @@ def _values(record: Record, found: Assignment, decoded: Decoded, topic: Topic) -
             continue
         if not math.isfinite(sent):
             raise RefusedReadingError("not_a_number", f"the {what} of {shown!a} is no float")
-        give_value(values, _in_unit(target, record.unit, units), sent)
+        give_value(values, _in_unit(target, record.unit, what == "sum"), sent)
     if not values:
         raise RefusedReadingError(
             "missing_values", f"{shown!a} has not what the mapping takes: its value or its sum"
@@ -106,11 +104,12 @@ def _values(record: Record, found: Assignment, decoded: Decoded, topic: Topic) -
     return values
 
 
-def _in_unit(target: FieldTarget, unit: str, units: Mapping[str, str]) -> FieldTarget:
+@lru_cache(maxsize=4_096)
+def _in_unit(target: FieldTarget, unit: str, is_sum: bool) -> FieldTarget:
     """The target in the unit that the record names, if it names one."""
     if not unit:
         return target
-    spelling = units.get(unit)
+    spelling = (UNITS_OF_SUMS if is_sum else UNITS_OF_SENML).get(unit)
     if spelling is None:
         raise RefusedReadingError(
             "unknown_unit", f"{unit[:_SHOWN]!a} is no unit that the catalogue measures in"

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from core.errors import RefusedReadingError
@@ -22,6 +23,7 @@ _BASE_LABELS = {-1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs"}
 _LABELS = _BASE_LABELS | dict(enumerate(("n", "u", "v", "vs", "vb", "s", "t", "ut", "vd")))
 _NUMBERS = ("bt", "bv", "bs", "v", "s", "t", "ut")
 _TEXTS = ("bn", "bu", "n", "u", "vs")
+_USUAL_TYPES = {**dict.fromkeys(_NUMBERS, float), **dict.fromkeys(_TEXTS, str)}
 _KINDS = {"v": "number", "vs": "text", "vb": "boolean", "vd": "data"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:./_-]*", re.ASCII)
 # The first byte of a CBOR array, or of the tag that says "this is CBOR". No JSON begins with them.
@@ -32,6 +34,7 @@ _LATEST_VERSION, _WITH_SECONDARY_UNITS = 10, 26
 _FIRST_ABSOLUTE_S = 2**28
 # Beyond it a time is no time (and milliseconds leave 64 bits).
 _LAST_S = 10**12
+_LONGEST_KEPT_NAME = 256
 _SHOWN = 64
 
 
@@ -91,9 +94,9 @@ class _Base:
 
     name: str = ""
     unit: str = ""
-    time: Decimal = field(default_factory=Decimal)
-    value: Decimal | None = None
-    sum: Decimal | None = None
+    time: Decimal | int = 0
+    value: Decimal | int | None = None
+    sum: Decimal | int | None = None
     version: int | None = None
 
     def set_from(self, members: Mapping[str, Any]) -> None:
@@ -182,10 +185,13 @@ def _check_type(label: str, value: Any) -> None:
 
 
 def _record(row: int, members: Mapping[str, Any], base: _Base) -> Record:
-    for label in members:
-        _check_type(label, members[label])
+    for label, member in members.items():
+        # Most are what they should be, and finite; only the others are looked at closely.
+        usual = _USUAL_TYPES.get(label)
+        if type(member) is not usual or (usual is float and member - member != 0.0):
+            _check_type(label, member)
     name = base.name + members.get("n", "")
-    if not _NAME.fullmatch(name):
+    if not _is_name(name):
         raise RefusedReadingError(
             "wrong_shape", f"the name {name[:_SHOWN]!a} is empty or holds what SenML does not allow"
         )
@@ -198,7 +204,7 @@ def _record(row: int, members: Mapping[str, Any], base: _Base) -> Record:
     if value is None and total is None and not other:
         raise RefusedReadingError("missing_values", "the record has neither a value nor a sum")
     seconds = base.time + _exact(members.get("t", 0))
-    if abs(seconds) > _LAST_S:
+    if not -_LAST_S < seconds < _LAST_S:
         raise RefusedReadingError("malformed_time", "the time lies beyond every clock")
     return Record(
         row,
@@ -207,18 +213,36 @@ def _record(row: int, members: Mapping[str, Any], base: _Base) -> Record:
         value,
         total,
         other,
-        math.floor(seconds * 1000),
+        seconds * 1000 if isinstance(seconds, int) else math.floor(seconds * 1000),
         seconds < _FIRST_ABSOLUTE_S,
     )
 
 
-def _added(base: Decimal | None, sent: float | int | None) -> float | None:
-    """Base value and value; either may be missing."""
-    if base is None:
-        return None if sent is None else float(_exact(sent))
-    return float(base + _exact(0 if sent is None else sent))
+def _added(base: Decimal | int | None, sent: float | int | None) -> float | None:
+    """Base value and value; either may be missing. Infinite beyond any float."""
+    if sent is None:
+        total: Decimal | float | int | None = base
+    elif base is None:
+        total = sent
+    else:
+        total = base + _exact(sent)
+    try:
+        return None if total is None else float(total)
+    except OverflowError:
+        return math.inf
 
 
-def _exact(number: float | int) -> Decimal:
+def _exact(number: float | int) -> Decimal | int:
     """A number as it was written, so that sums of base and record are those of the decimals."""
-    return Decimal(repr(number)) if isinstance(number, float) else Decimal(number)
+    return Decimal(repr(number)) if isinstance(number, float) else number
+
+
+def _is_name(name: str) -> bool:
+    if len(name) > _LONGEST_KEPT_NAME:
+        return _NAME.fullmatch(name) is not None
+    return _is_short_name(name)
+
+
+@lru_cache(maxsize=16_384)
+def _is_short_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, exposition
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from core.errors import RefusedReadingError
 from core.periods import parse_rfc3339, to_ms
@@ -106,6 +108,32 @@ def test_open_metrics_has_seconds_exemplars_and_an_end() -> None:
     # The same without its end is the exposition format, and none of that is valid there.
     assert bad_rows(text.replace("# EOF", "")) == dict.fromkeys([2, 3, 4], "malformed_line")
     assert bad_rows("a 1\n# EOF\na 2\n# EOF\n") == {1: "malformed_line"}
+
+
+@pytest.mark.parametrize("form", ["exposition", "openmetrics"])
+def test_what_another_implementation_writes_is_read(form: str) -> None:
+    registry = CollectorRegistry()
+    power = Gauge("power_watts", 'The "power"\nof a meter', ["feed", "note"], registry=registry)
+    power.labels("a", 'C:\\x "y"\n판교').set(812.4)
+    power.labels("b", "").set(float("nan"))
+    energy = Counter("energy_joules", "Energy", ["feed"], registry=registry)
+    energy.labels("a").inc(7.2e6, {"trace": "1"} if form == "openmetrics" else None)
+    Histogram("delay_seconds", "Delay", registry=registry).observe(0.3)
+    Info("build", "Build", registry=registry).info({"version": "1.0"})
+    write = openmetrics.generate_latest if form == "openmetrics" else exposition.generate_latest
+    text = write(registry).decode()
+    wanted = [
+        (sample.name, sample.labels, sample.value)
+        for family in registry.collect()
+        for sample in family.samples
+    ]
+    found = [(name, labels, value) for name, labels, value, _ in samples(text)]
+    if form == "exposition":
+        # There the instants at which counters were made are families of their own.
+        wanted.sort(key=repr)
+        found.sort(key=repr)
+    assert len(found) == len(wanted) > 20
+    assert repr(found) == repr(wanted)
 
 
 def test_names_of_any_characters_stand_in_quotes() -> None:

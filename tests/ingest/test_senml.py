@@ -286,6 +286,19 @@ def test_a_number_beyond_any_float_is_refused(value: str) -> None:
     assert caught.value.reason == "not_a_number"
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("label", [2, 5, 6, -3, -5])
+def test_what_is_no_number_in_cbor_is_refused(label: int, value: float) -> None:
+    payload = cbor2.dumps([{0: "a", 2: 1.0, label: value}])
+    try:
+        (found,) = parse_pack(payload, 4)
+        assert isinstance(found, BadRecord)
+        reason = found.error.reason
+    except RefusedReadingError as error:
+        reason = error.reason
+    assert reason == "not_a_number"
+
+
 def test_a_record_of_base_values_only_is_none() -> None:
     pack = [{"bn": "a", "bt": 10**9, "bv": 20}, {"v": 0.1}, {"bu": "W"}, {"n": "b", "v": 1}]
     found = records(json.dumps(pack).encode())
