@@ -24,6 +24,7 @@ _LABELS = _BASE_LABELS | dict(enumerate(("n", "u", "v", "vs", "vb", "s", "t", "u
 _NUMBERS = ("bt", "bv", "bs", "v", "s", "t", "ut")
 _TEXTS = ("bn", "bu", "n", "u", "vs")
 _USUAL_TYPES = {**dict.fromkeys(_NUMBERS, float), **dict.fromkeys(_TEXTS, str)}
+_INFINITE = (math.inf, -math.inf)
 _KINDS = {"v": "number", "vs": "text", "vb": "boolean", "vd": "data"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:./_-]*", re.ASCII)
 # The first byte of a CBOR array, or of the tag that says "this is CBOR". No JSON begins with them.
@@ -187,8 +188,7 @@ def _check_type(label: str, value: Any) -> None:
 def _record(row: int, members: Mapping[str, Any], base: _Base) -> Record:
     for label, member in members.items():
         # Most are what they should be, and finite; only the others are looked at closely.
-        usual = _USUAL_TYPES.get(label)
-        if type(member) is not usual or (usual is float and member - member != 0.0):
+        if type(member) is not _USUAL_TYPES.get(label) or member in _INFINITE or member != member:
             _check_type(label, member)
     name = base.name + members.get("n", "")
     if not _is_name(name):
