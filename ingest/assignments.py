@@ -12,8 +12,9 @@ from ingest.topics import Topic
 
 Found: TypeAlias = "Assignment | RefusedReadingError"
 
-# Names come from outside: the memory is bounded in their number and in their length.
+# Names come from outside: the memory is bounded in their number and in their characters.
 _MOST_NAMES = 100_000
+_MOST_CHARS = 32 * 1024 * 1024
 _MOST_TOPICS = 50_000
 _LONGEST_NAME = 2_048
 _SHOWN = 64
@@ -94,7 +95,7 @@ class AssignmentMemory:
         self._mappings = mappings
         self._topics: dict[str, KnownNames] = {}
         self._known: dict[tuple[str, tuple[str, ...]], KnownNames] = {}
-        self._size = 0
+        self._size = self._chars = 0
 
     def of(self, topic: Topic) -> KnownNames:
         """The known names of a topic.
@@ -131,10 +132,11 @@ class AssignmentMemory:
             except RefusedReadingError as error:
                 found = error.with_traceback(None)  # kept long, so without its frames
             if length <= _LONGEST_NAME:
-                if self._size >= _MOST_NAMES:
+                if self._size >= _MOST_NAMES or self._chars >= _MOST_CHARS:
                     self._clear()
                 known.found[key] = found
                 self._size += 1
+                self._chars += length
         return found
 
     def _clear(self) -> None:
@@ -142,4 +144,4 @@ class AssignmentMemory:
             known.found.clear()
         self._topics.clear()
         self._known.clear()
-        self._size = 0
+        self._size = self._chars = 0
