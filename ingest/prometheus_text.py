@@ -34,7 +34,7 @@ _MILLISECONDS = re.compile(r"-?[0-9]{1,19}")
 _EXEMPLAR = re.compile(
     rf"\#[ \t]*+({_BRACES})[ \t]++({_NUMBER_TEXT})(?:[ \t]++({_NUMBER_TEXT}))?+[ \t]*+"
 )
-_SCRAPED = re.compile(r"[ \t]*+#[ \t]*+greendc-time[ \t]++(\S++)[ \t]*+")
+_SCRAPED = re.compile(r"[ \t]*+#[ \t]*+greendc-time(.*+)")
 _LABEL = re.compile(
     rf"[ \t]*+(?:([A-Za-z_][A-Za-z0-9_]*+)|({_QUOTED}))[ \t]*+=[ \t]*+({_QUOTED})[ \t]*+(,|\Z)"
 )
@@ -82,13 +82,11 @@ def parse_samples(text: str) -> Iterator[Sample | BadSample]:
             `time_without_offset`): nothing below it has a time.
     """
     lines = text.split("\n")
-    is_cut_off = bool(lines[-1])
     last = len(lines) - 1
     while last > 0 and not lines[last].strip(" \t\r"):
         last -= 1
     is_open_metrics = lines[last].rstrip("\r") == _EOF
-    if is_open_metrics:
-        is_cut_off = False
+    is_cut_off = last == len(lines) - 1 and not is_open_metrics
     scraped_ms: int | None = None
     for row, line in enumerate(lines):
         written = line.removesuffix("\r")
@@ -98,7 +96,7 @@ def parse_samples(text: str) -> Iterator[Sample | BadSample]:
         if stripped[0] == "#":
             found = _SCRAPED.fullmatch(written)
             if found is not None:
-                scraped_ms = _scraped_ms(found[1])
+                scraped_ms = _scraped_ms(found[1].strip(" \t"))
             elif stripped == _EOF and row < last:
                 yield BadSample(row, _malformed("# EOF stands before the end"))
             continue

@@ -167,6 +167,7 @@ def test_the_last_line_may_have_been_cut_off() -> None:
     assert bad_rows("a 1\nb 113.6") == {1: "malformed_line"}
     assert bad_rows("a 1\nb 113.6\n# and a comment") == {}
     assert bad_rows("a 1\r\nb 113.6\r\n") == {}
+    assert bad_rows("a 1\nb 113.6\n  \n\t") == {}
     assert bad_rows("a 1\n# EOF") == {}
 
 
@@ -351,6 +352,8 @@ def test_without_any_time_the_mapping_must_mean_the_time_of_receipt() -> None:
     [
         ("# greendc-time 2026-11-20T09:15:00", "time_without_offset"),
         ("# greendc-time yesterday", "malformed_time"),
+        ("# greendc-time", "malformed_time"),
+        ("#greendc-time: 2026-11-20T09:15:00+09:00", "malformed_time"),
         ("# greendc-time 1795133700.5", "malformed_time"),
     ],
 )
