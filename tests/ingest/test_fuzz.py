@@ -106,7 +106,7 @@ def fuzz(folder: Path, runs: int, seconds: int) -> str:
 
 
 def test_fuzzing_guided_by_coverage(tmp_path: Path) -> None:
-    print(fuzz(tmp_path, 3_000, 15))
+    print(fuzz(tmp_path, 2_000, 10))
 
 
 @pytest.mark.acceptance

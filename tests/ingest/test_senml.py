@@ -276,6 +276,14 @@ def test_what_is_refused(pack: Any, reason: str) -> None:
     assert refusal(pack) == reason
 
 
+@pytest.mark.parametrize("version", [1, 5, 10, 26])
+def test_known_versions_are_read(version: int) -> None:
+    # 26 is 10 with the secondary units (RFC 9100), which the table of units holds.
+    (found,) = records(json.dumps([{"bver": version, "n": "a", "u": "kWh", "v": 1}]).encode())
+    assert (found.unit, found.value) == ("kWh", 1.0)
+    assert refusal([{"bver": version, "n": "a", "v": 1}, {"bver": 3, "v": 1}]) == "wrong_shape"
+
+
 @pytest.mark.parametrize("value", ["1e999", "-1e999", "9" * 500])
 def test_a_number_beyond_any_float_is_refused(value: str) -> None:
     (bad,) = parse_pack(f'[{{"n":"a","v":{value}}}]'.encode(), 4)
