@@ -16,6 +16,7 @@ Found: TypeAlias = "Assignment | RefusedReadingError"
 _MOST_NAMES = 100_000
 _MOST_CHARS = 32 * 1024 * 1024
 _MOST_TOPICS = 50_000
+_LONGEST_TOPIC = 256
 _LONGEST_NAME = 2_048
 _SHOWN = 64
 
@@ -110,7 +111,8 @@ class AssignmentMemory:
             files = self._mappings.covering(topic.text)
             key = (topic.site, tuple(file.name for file in files))
             known = self._known.setdefault(key, KnownNames(files))
-            self._topics[topic.text] = known
+            if len(topic.text) <= _LONGEST_TOPIC:
+                self._topics[topic.text] = known
         if not known.files:
             raise RefusedReadingError(
                 "unknown_topic", f"no mapping file covers {topic.text[: 2 * _SHOWN]!a}"
