@@ -14,6 +14,7 @@ NATIVE_PREFIX = "greendc/v1"
 LINE_PREFIX = "telegraf"
 SENML_PREFIX = "senml"
 PROMETHEUS_PREFIX = "prometheus"
+SPARKPLUG_PREFIX = "spBv1.0"
 # No site can have this id: an ingester's own probe readings travel under it.
 PROBE_SITE = "_probe"
 FAMILIES = ("energy", "water", "solar", "accelerator", "weather")

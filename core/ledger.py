@@ -125,6 +125,8 @@ class CommitOutcome:
         replayed: Ids of quarantine entries that this commit replayed, with the outcome of the
             readings: entry id -> (stored, duplicate, still refused).
         last_message_ms: Receipt of the newest message per site.
+        silent: (site, device) -> since when it is declared dead, epoch milliseconds; None where it
+            is declared alive.
     """
 
     partition: int
@@ -136,6 +138,7 @@ class CommitOutcome:
     ignored_members: dict[str, int] = field(default_factory=dict)
     replayed: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     last_message_ms: dict[str, int] = field(default_factory=dict)
+    silent: dict[tuple[str, str], int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,6 +250,10 @@ class IngestRecords(Protocol):
         """Receipt time of the newest message per site, UTC epoch milliseconds."""
         ...
 
+    def read_silent_devices(self, site: str | None = None) -> dict[tuple[str, str], int]:
+        """Devices that were declared dead: (site, device) -> since when, epoch milliseconds."""
+        ...
+
 
 class RollupRecords(Protocol):
     """What analytics keeps beside the intervals."""

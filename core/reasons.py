@@ -53,6 +53,18 @@ _ROWS: list[tuple[str, Literal["quarantined", "rejected"], str, str]] = [
         "줄이 정해진 형식에 맞지 않습니다",
         "The line does not follow the syntax of its dialect",
     ),
+    (
+        "malformed_protobuf",
+        QUARANTINED,
+        "Sparkplug B 페이로드(protobuf)를 읽을 수 없습니다",
+        "The payload is not a readable Sparkplug B payload (protobuf)",
+    ),
+    (
+        "no_birth",
+        QUARANTINED,
+        "이 지표가 무엇인지 알려 주는 유효한 BIRTH 메시지가 없습니다",
+        "No Sparkplug birth in force says what the metric is",
+    ),
     ("too_deep", QUARANTINED, "중첩이 너무 깊습니다", "The payload is nested too deeply"),
     (
         "too_many_readings",

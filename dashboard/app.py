@@ -28,7 +28,7 @@ from dashboard.charts import mount_charts, render_with_charts
 from dashboard.gate import Gate, content_security_policy, is_for_machines
 from dashboard.health import health_routes
 from dashboard.live_feed import LiveCards, LiveFeed
-from dashboard.live_hub import LiveHub
+from dashboard.live_hub import LiveHub, ReadSilent
 from dashboard.login import login_routes
 from dashboard.page_context import Pages
 from dashboard.points import points_routes
@@ -69,6 +69,7 @@ def create_app(
     report_archive: ReportArchive | None = None,
     read_systems: ReadSystems | None = None,
     read_forecast: ReadForecast | None = None,
+    read_silent: ReadSilent | None = None,
 ) -> FastAPI:
     """The board as one ASGI application; `app.state.live_hub.close()` ends its open feeds.
 
@@ -76,6 +77,7 @@ def create_app(
         compute_kpis: Computes KPI rows; by default `analytics.kpis.compute_kpi_rows`.
         read_systems: Reads energies by system; by default `analytics.systems.read_systems`.
         read_forecast: Reads the newest forecast; by default that of `analytics.forecasting`.
+        read_silent: Reads the devices of a site that were declared dead.
         health: What `/readyz` answers; called off the event loop.
         ledger: Tells the readings of today that were put aside; without it that is not said.
         report_records, report_archive: Revisions of the reports and their files.
@@ -103,7 +105,7 @@ def create_app(
     static = StaticFiles(settings.build_folder)
     pages = Pages(static, settings)
     sessions = Sessions(records, settings, clock)
-    hub = LiveHub(store, settings, clock)
+    hub = LiveHub(store, settings, clock, read_silent)
     days = SiteDays(store, rollup_records, settings, clock, compute_kpis, read_systems)
     reader = ChartReader(
         store, rollup_records, days, clock, read_forecast, read_systems, compute_kpis

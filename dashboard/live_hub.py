@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from anyio import to_thread
@@ -16,11 +16,15 @@ from anyio import to_thread
 from core.clock import Clock
 from core.errors import StoreError
 from core.ports import TimeSeriesStore
+from core.samples import Sample
 from core.sites import Site
-from dashboard.live_values import LiveSnapshot, live_snapshot
+from dashboard.live_values import LiveSnapshot, live_snapshot, living_samples
 from dashboard.settings import BoardSettings
 
 _LOG = logging.getLogger(__name__)
+
+# Site -> (site, device) -> since when it is declared dead, UTC epoch milliseconds.
+ReadSilent = Callable[[str], Mapping[tuple[str, str], int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,21 @@ class _Entry:
 
 
 class LiveHub:
-    """Shares the live values of sites among listeners of one event loop."""
+    """Shares the live values of sites among listeners of one event loop.
 
-    def __init__(self, store: TimeSeriesStore, settings: BoardSettings, clock: Clock) -> None:
+    Args:
+        read_silent: Devices of a site that were declared dead; without it none was.
+    """
+
+    def __init__(
+        self,
+        store: TimeSeriesStore,
+        settings: BoardSettings,
+        clock: Clock,
+        read_silent: ReadSilent | None = None,
+    ) -> None:
         self._store = store
+        self._read_silent = read_silent
         self._tick_s = settings.live_tick.total_seconds()
         self._heartbeat_s = settings.heartbeat.total_seconds()
         self._clock = clock
@@ -88,13 +103,18 @@ class LiveHub:
         sequence = 1 if before is None else before.sequence + 1
         try:
             snapshot = await to_thread.run_sync(
-                lambda: live_snapshot(site, self._store.read_latest(site.id), self._clock.now_ms())
+                lambda: live_snapshot(site, self._latest(site.id), self._clock.now_ms())
             )
         except StoreError as error:
             if before is None or not before.is_faulty:
                 _LOG.warning("live values of %s cannot be read: %s", site.id, error)
             return LiveState(sequence, None if before is None else before.snapshot, is_faulty=True)
         return LiveState(sequence, snapshot, is_faulty=False)
+
+    def _latest(self, site: str) -> list[Sample]:
+        samples = self._store.read_latest(site)
+        silent = {} if self._read_silent is None else self._read_silent(site)
+        return living_samples(samples, silent) if silent else samples
 
     async def watch(self, site: Site) -> AsyncIterator[LiveState | None]:
         """States of a site as they come, and None as a heartbeat; ends when the hub closes."""

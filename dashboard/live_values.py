@@ -42,6 +42,23 @@ def index_latest(samples: Iterable[Sample]) -> dict[tuple[str, str], Sample]:
     return {(sample.key.device, sample.key.metric): sample for sample in samples}
 
 
+def living_samples(
+    samples: Iterable[Sample], silent: Mapping[tuple[str, str], int]
+) -> list[Sample]:
+    """Samples without those of devices that were declared dead after them.
+
+    A device that said that it died has no present value; it is not merely late.
+
+    Args:
+        silent: (site, device) -> since when it is declared dead, UTC epoch milliseconds.
+    """
+    return [
+        sample
+        for sample in samples
+        if sample.time_ms > silent.get((sample.key.site, sample.key.device), -1)
+    ]
+
+
 def value_state(time_ms: int | None, cadence_s: float, now_ms: int) -> ValueState:
     """The state of a value of this time at this moment."""
     if time_ms is None:

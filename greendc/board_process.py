@@ -66,6 +66,7 @@ def run_board(settings: Settings, clock: Clock, stop: threading.Event) -> int:
             records=records,
             rollup_records=records,
             ledger=records,
+            read_silent=records.read_silent_devices,
             settings=BoardSettings(public_url=settings.board.public_url),
             clock=clock,
             health=ready,

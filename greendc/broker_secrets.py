@@ -61,7 +61,9 @@ class WrittenSecrets:
     accounts: tuple[str, ...]
 
 
-def write_secrets(folder: Path, registry: SiteRegistry, hosts: Sequence[str]) -> WrittenSecrets:
+def write_secrets(
+    folder: Path, registry: SiteRegistry, hosts: Sequence[str], *, sparkplug: Sequence[str] = ()
+) -> WrittenSecrets:
     """Write all files of a deployment into `folder`, which only its owner can open.
 
     The files inside are readable by anybody who gets past the folder: a container that has one of
@@ -86,7 +88,7 @@ def write_secrets(folder: Path, registry: SiteRegistry, hosts: Sequence[str]) ->
         ]
         accounts = _accounts(folder, registry, made)
         _write(broker / "passwords", render_passwords(accounts))
-        _write(broker / "acl", render_acl(registry))
+        _write(broker / "acl", render_acl(registry, sparkplug=sparkplug))
         _write(broker / "mosquitto.conf", render_configuration(_listener()))
         made += _write_certificates(folder, hosts)
     except OSError as error:

@@ -332,6 +332,14 @@ METRICS: tuple[IngestMetric, ...] = (
         read=_one(lambda seen: seen.status.set_aside_commits),
     ),
     IngestMetric(
+        "greendc_ingest_rebirth_requests_total",
+        "counter",
+        "Sparkplug edge nodes that were asked to be born again since start.",
+        "messages of an edge node are lost before they come here, or it does not answer: "
+        "the log names it",
+        read=_one(lambda seen: seen.status.rebirth_requests),
+    ),
+    IngestMetric(
         "greendc_ingest_forwarded_readings_total",
         "counter",
         "Readings forwarded since start.",

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -62,12 +62,15 @@ def find_mosquitto() -> str | None:
     return shutil.which("mosquitto", path=search)
 
 
-def start_local_broker(registry: SiteRegistry, folder: Path, port: int = 0) -> LocalBroker:
+def start_local_broker(
+    registry: SiteRegistry, folder: Path, port: int = 0, *, sparkplug: Sequence[str] = ()
+) -> LocalBroker:
     """Start the best broker that this machine has, on loopback.
 
     Args:
         folder: Made if missing; keeps Mosquitto's files over restarts.
         port: 0 for any free one.
+        sparkplug: Lines of the access list for accounts of edge nodes.
 
     Raises:
         ConfigurationError: The port is taken, or the broker does not come up.
@@ -75,7 +78,7 @@ def start_local_broker(registry: SiteRegistry, folder: Path, port: int = 0) -> L
     port = port or _free_port()
     program = find_mosquitto()
     if program is not None:
-        return _Mosquitto(program, registry, folder, port)
+        return _Mosquitto(program, registry, folder, port, sparkplug)
     _LOG.warning(
         "no mosquitto on this machine (apt-get install mosquitto): using the built-in amqtt over "
         "MQTT 3.1.1, which is NOT durable: what it has taken and not handed on is lost with it"
@@ -98,7 +101,14 @@ def _accepts(port: int) -> bool:
 class _Mosquitto:
     durable = True
 
-    def __init__(self, program: str, registry: SiteRegistry, folder: Path, port: int) -> None:
+    def __init__(
+        self,
+        program: str,
+        registry: SiteRegistry,
+        folder: Path,
+        port: int,
+        sparkplug: Sequence[str],
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         folder = folder.absolute()
         self._port = port
@@ -109,7 +119,7 @@ class _Mosquitto:
             name: secrets.token_urlsafe(24) for name in broker_accounts(registry)
         }
         _write_private(folder / "passwords", render_passwords(self.accounts))
-        _write_private(folder / "acl", render_acl(registry))
+        _write_private(folder / "acl", render_acl(registry, sparkplug=sparkplug))
         configuration = render_configuration(BrokerListener(folder=folder, port=port))
         if os.geteuid() == 0:
             # Started as root it would become another user that may not write this folder.

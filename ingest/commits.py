@@ -18,6 +18,7 @@ from isal import isal_zlib
 from core.intervals import Counts
 from core.ledger import LedgerCounts, LedgerHour, QuarantineEntry, RejectedEntry
 from core.samples import Floats, ReadingBlock
+from ingest.sparkplug_births import SparkplugNews
 
 _FORMAT = 1
 _LEVEL = 1
@@ -56,6 +57,9 @@ class Commit:
             conflict.
         ignored: Names of ignored members and how often each was seen.
         replays: Ids of the quarantine entries that are replayed -> readings refused again at once.
+        silent: (site, device) -> since when it is declared dead, epoch milliseconds; None where it
+            is declared alive.
+        sparkplug: What edge nodes said of themselves; kept in tables of its own, not packed.
     """
 
     blocks: list[CommitBlock] = field(default_factory=list)
@@ -66,6 +70,8 @@ class Commit:
     ignored: dict[str, int] = field(default_factory=dict)
     last_message_ms: dict[str, int] = field(default_factory=dict)
     replays: dict[str, int] = field(default_factory=dict)
+    silent: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    sparkplug: SparkplugNews = field(default_factory=SparkplugNews)
 
     @property
     def readings(self) -> int:
@@ -83,7 +89,7 @@ class Commit:
             if lost:
                 only = LedgerCounts(lost, quarantined=counts.quarantined, rejected=counts.rejected)
                 refused.hours.append(replace(hour, counts=only))
-        if not self.blocks:
+        if not self.blocks and not self.silent:
             refused.ignored, refused.last_message_ms = self.ignored, self.last_message_ms
             return None, refused
         good = replace(self, quarantined=[], rejected=[], hours=[])
@@ -114,6 +120,7 @@ def pack_commit(commit: Commit) -> bytes:
         "ignored": commit.ignored,
         "last": commit.last_message_ms,
         "replays": commit.replays,
+        "silent": [[site, device, at] for (site, device), at in commit.silent.items()],
     }
     return bytes(isal_zlib.compress(msgspec.msgpack.encode(document), _LEVEL))
 
@@ -140,6 +147,7 @@ def unpack_commit(packed: bytes, hours: list[LedgerHour]) -> Commit:
             ignored=document["ignored"],
             last_message_ms=document["last"],
             replays=document["replays"],
+            silent={(site, device): at for site, device, at in document.get("silent", ())},
         )
     except (zlib.error, msgspec.DecodeError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"a packed commit is damaged: {error}") from None

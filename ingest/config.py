@@ -63,6 +63,7 @@ class IngestStatus:
         heartbeats: (partition, thread) -> seconds since it came round its loop.
         stuck: Threads that hang or have ended, for people; empty when all is well.
         probe: How the probe is doing.
+        rebirth_requests: Sparkplug edge nodes that were asked to be born again, since start.
         broker_certificate_end_s: Last moment of the broker's certificate, seconds since 1970; None
             without TLS.
     """
@@ -91,4 +92,5 @@ class IngestStatus:
     heartbeats: Mapping[tuple[int, str], float] = field(default_factory=dict)
     stuck: tuple[str, ...] = ()
     probe: ProbeStatus = field(default_factory=ProbeStatus)
+    rebirth_requests: int = 0
     broker_certificate_end_s: float | None = None

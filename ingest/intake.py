@@ -22,6 +22,8 @@ from ingest.messages import RawMessage, Refusal
 from ingest.newest import NEVER, advance
 from ingest.normalise import NormalisedBlock, normalise
 from ingest.rate_cap import RateCap
+from ingest.sparkplug import PastBirths, no_past_births
+from ingest.sparkplug_births import Edge, SparkplugNews
 from ingest.topics import Topic
 
 _HEAD_BYTES = 1024
@@ -43,6 +45,8 @@ class Intake:
         site_readings_per_s: Cap of each site, averaged over a minute.
         mappings: What foreign dialects mean.
         received_before_ms: Nothing that was received before this life is newer than this.
+        edges: Where Sparkplug's edge nodes stand.
+        past_births: Their births of the past, by which what is replayed is read.
     """
 
     def __init__(
@@ -53,11 +57,15 @@ class Intake:
         limits: IngestLimits | None = None,
         mappings: Mappings = NO_MAPPINGS,
         received_before_ms: int = NEVER,
+        edges: Mapping[str, Edge] | None = None,
+        past_births: PastBirths = no_past_births,
     ) -> None:
         self._limits = limits or IngestLimits()
         self._tables = {site.id: SiteTables(site) for site in registry}
         self._mappings = mappings
         self._decoders = Decoders(self._limits, mappings)
+        self._decoders.begin(edges)
+        self._past_births = past_births
         self._cap = RateCap(site_readings_per_s)
         self._topics: dict[str, Topic] = {}
         self._other_topics: dict[str, Topic] = {}
@@ -102,7 +110,9 @@ class Intake:
             blocks = self._cap_site(site, blocks, work)
         self._collect(work, blocks)
         self._bound_names(work)
-        return work.commit()
+        commit = work.commit()
+        self._decoders.keep()
+        return commit
 
     def _bound_names(self, work: _Work) -> None:
         """Count names beyond the bounds together: each of them would be a row for ever."""
@@ -133,7 +143,9 @@ class Intake:
         """
         message = RawMessage(entry.topic, entry.payload, entry.received_ms)
         work = _Work([message], self._tables)
-        blocks = self._judge(work, Decoders(self._limits, self._mappings))
+        decoders = Decoders(self._limits, self._mappings)
+        decoders.begin(past=self._past_births)
+        blocks = self._judge(work, decoders)
         refusals = work.merged_refusals()
         if entry.rows and not any(not refusal.rows for refusal in refusals):
             chosen = set(entry.rows)
@@ -168,7 +180,7 @@ class Intake:
     def _topic(self, text: str) -> Topic:
         topic = self._topics.get(text) or self._other_topics.get(text)
         if topic is None:
-            topic = parse_topic(text)
+            topic = parse_topic(text, self._mappings)
             site = self._tables.get(topic.site)
             if site is not None and topic.device in site.family_of and not topic.problem:
                 self._topics[text] = topic
@@ -200,6 +212,7 @@ class Intake:
         work.refusals += decoded.refusals
         work.ignored.update(decoded.ignored)
         work.joined = decoded.joined
+        work.sparkplug = decoded.sparkplug
         blocks: list[NormalisedBlock] = []
         for columns in decoded.columns.values():
             block, refusals = normalise(
@@ -297,6 +310,7 @@ class _Work:
     blocks: list[CommitBlock] = field(default_factory=list)
     raw: dict[int, tuple[str, bytes, int]] = field(default_factory=dict)
     counts: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    sparkplug: SparkplugNews = field(default_factory=SparkplugNews)
 
     def __post_init__(self) -> None:
         self.sites = [""] * len(self.messages)
@@ -341,7 +355,13 @@ class _Work:
         return tuple(sorted(found))
 
     def commit(self) -> Commit:
-        commit = Commit(self.blocks, raw=self.raw, ignored=dict(self.ignored))
+        commit = Commit(
+            self.blocks,
+            raw=self.raw,
+            ignored=dict(self.ignored),
+            silent=self.sparkplug.silent,
+            sparkplug=self.sparkplug,
+        )
         for refusal in self.merged_refusals():
             message = self.messages[refusal.message]
             site = self.sites[refusal.message]

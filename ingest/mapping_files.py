@@ -9,7 +9,7 @@ import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -29,8 +29,13 @@ from ingest.mappings import (
     NamePattern,
     Rule,
 )
+from ingest.sparkplug_files import SparkplugFileModel, build_sparkplug_file, check_together
+from ingest.sparkplug_mapping import SparkplugFile
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
+
+
+_ModelOf = TypeVar("_ModelOf", bound=BaseModel)
 
 
 class _Model(BaseModel):
@@ -102,6 +107,9 @@ def parse_mapping_files(files: Mapping[str, str]) -> tuple[Mappings, list[Proble
         problems += findings.problems
         if file is not None and not findings.problems:
             found.append(file)
+    sparkplug = [file for file in found if isinstance(file, SparkplugFile)]
+    for file, key, problem, hint in check_together(sparkplug):
+        problems.append(Problem(file.name, key, problem, hint))
     return Mappings(found), problems
 
 
@@ -132,6 +140,14 @@ def check_against_sites(mappings: Mappings, registry: SiteRegistry) -> list[Prob
             known = ", ".join(other.id for other in registry)
             findings.add("topic", f"no site {file.site!r} in the registry", f"known: {known}")
             continue
+        if isinstance(file, SparkplugFile):
+            accounts = [site.id, *(f"{site.id}.{gateway}" for gateway in site.gateways)]
+            if file.account not in accounts:
+                findings.add(
+                    "account",
+                    f"site {site.id} has no gateway of the account {file.account!r}",
+                    f"one of {', '.join(accounts)}; or declare it in the site's gateways",
+                )
         for number, rule in enumerate(file.rules):
             _check_rule_against_site(f"rules.{number}", rule, site, findings)
     return problems
@@ -170,12 +186,18 @@ def _parse_file(text: str, findings: _Findings) -> MappingFile | None:
     except tomllib.TOMLDecodeError as error:
         findings.add("", f"is not TOML: {error}", "mend the syntax")
         return None
-    try:
-        model = FileModel.model_validate(tree)
-    except ValidationError as error:
-        for item in error.errors():
-            key = ".".join(str(part) for part in item["loc"])
-            findings.add(key, str(item["msg"]), _hint(item["type"]))
+    if tree.get("dialect") == "sparkplug":
+        sparkplug = _validated(SparkplugFileModel, tree, "", findings)
+        if sparkplug is None:
+            return None
+        return build_sparkplug_file(
+            findings.file,
+            sparkplug,
+            lambda key, members: _sparkplug_rule(key, members, findings),
+            findings.add,
+        )
+    model = _validated(FileModel, tree, "", findings)
+    if model is None:
         return None
     _check_topic(model, findings)
     _check_dialect(model, findings)
@@ -210,6 +232,26 @@ def _parse_file(text: str, findings: _Findings) -> MappingFile | None:
         site_tag=model.site_tag,
         ignored_measurements=frozenset(model.ignore_measurements),
     )
+
+
+def _validated(
+    model: type[_ModelOf], tree: Mapping[str, Any], key: str, findings: _Findings
+) -> _ModelOf | None:
+    """The tree as a model; None, and every problem reported, where it is none."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        for item in error.errors():
+            where = ".".join(str(part) for part in (*([key] if key else []), *item["loc"]))
+            findings.add(where, str(item["msg"]), _hint(item["type"]))
+        return None
+
+
+def _sparkplug_rule(key: str, members: Mapping[str, Any], findings: _Findings) -> Rule:
+    model = _validated(RuleModel, members, key, findings)
+    if model is None:
+        return Rule("", {}, "energy", DeviceName(), {})
+    return _rule(key, model, findings)
 
 
 def _hint(kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from ingest.limits import IngestLimits
 from ingest.mappings import Mappings
 from ingest.messages import Columns, Decoded, RawMessage, Refusal
 from ingest.normalise import normalise
+from ingest.sparkplug import SparkplugDecoder
 
 _YEAR_2000_MS = 946_684_800_000
 
@@ -57,6 +59,7 @@ def try_mapping(
     *,
     now_ms: int,
     received_ms: int | None = None,
+    before: Sequence[tuple[str, bytes]] = (),
 ) -> tuple[list[TrialReading], list[TrialRefusal]]:
     """Decode and normalise one payload.
 
@@ -65,9 +68,10 @@ def try_mapping(
             received when it was measured, so that a payload that was captured some time ago can be
             tried; a time in the future or before 2000 is refused all the same, because it mostly
             means another precision. Where the mapping takes the time of receipt, it is now.
+        before: Topic and payload of messages that came before, such as Sparkplug's births.
     """
     limits = IngestLimits()
-    topic = parse_topic(topic_text)
+    topic = parse_topic(topic_text, mappings)
     site = registry.find(topic.site)
     if site is None:
         shown = topic.site or "without a valid id"
@@ -81,7 +85,14 @@ def try_mapping(
         return [], [TrialRefusal(None, "payload_too_large", detail)]
     message = RawMessage(topic_text, payload, now_ms if received_ms is None else received_ms)
     decoded = Decoded(rows_apart=True, messages=[message])
-    DECODERS[topic.prefix].decoder(limits, mappings).decode([(0, topic, payload)], decoded)
+    decoder = DECODERS[topic.prefix].decoder(limits, mappings)
+    if isinstance(decoder, SparkplugDecoder):
+        for text, earlier in before:
+            birth = RawMessage(text, earlier, message.received_ms)
+            parsed = parse_topic(text, mappings)
+            decoder.decode([(0, parsed, earlier)], Decoded(messages=[birth]))
+            decoder.keep()
+    decoder.decode([(0, topic, payload)], decoded)
     refusals = _shown(decoded.refusals)
     readings: list[TrialReading] = []
     tables = SiteTables(site)

@@ -12,6 +12,7 @@ import numpy as np
 
 from core.intervals import Counts
 from core.samples import Floats, Ints
+from ingest.sparkplug_births import SparkplugNews
 
 Unit: TypeAlias = str
 Units: TypeAlias = tuple[Unit, ...]
@@ -149,6 +150,7 @@ class Decoded:
         rows_apart: Whether each refused row is told by itself, where the decoder can do so.
         joined: (message, first row) -> all rows of a reading that several rows were joined to.
         messages: The batch itself, for dialects in which a sample may have no time of its own.
+        sparkplug: What edge nodes said of themselves.
     """
 
     columns: dict[ColumnsKey, Columns] = field(default_factory=dict)
@@ -157,6 +159,7 @@ class Decoded:
     joined: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
     rows_apart: bool = False
     messages: Sequence[RawMessage] = ()
+    sparkplug: SparkplugNews = field(default_factory=SparkplugNews)
 
     def receipt_ms(self, message: int) -> int | None:
         """When a message was received, in epoch milliseconds.

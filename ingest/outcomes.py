@@ -51,6 +51,7 @@ def build_outcome(
     replayed: dict[str, tuple[int, int, int]] = {}
     ignored: dict[str, int] = defaultdict(int)
     last: dict[str, int] = {}
+    silent: dict[tuple[str, str], int | None] = {}
     stored_parts: list[tuple[ReadingBlock, _Verdicts]] = []
     for commit, codes in commits:
         for hour in commit.hours:
@@ -75,6 +76,7 @@ def build_outcome(
             ignored[name] += seen
         for site, received_ms in commit.last_message_ms.items():
             last[site] = max(last.get(site, 0), received_ms)
+        silent.update(commit.silent)
     return CommitOutcome(
         partition=book,
         number=number,
@@ -85,6 +87,7 @@ def build_outcome(
         ignored_members=dict(ignored),
         replayed=replayed,
         last_message_ms=last,
+        silent=silent,
     )
 
 

@@ -25,9 +25,11 @@ from ingest.decode import subscription_filters
 from ingest.forward import FailPoint, Forwarder
 from ingest.inbox import Inbox
 from ingest.intake import Intake
+from ingest.mappings import NO_MAPPINGS, Mappings
 from ingest.messages import RawMessage, Refusal
 from ingest.observing import BookedReadings, Histogram
 from ingest.probe_site import probe_topic, with_probe_site
+from ingest.rebirths import RebirthRequests
 from ingest.spool import Spool
 from ingest.subscriber import ClientFactory, MqttSubscriber
 
@@ -61,9 +63,11 @@ def sites_of(registry: SiteRegistry, config: IngestConfig, partition: int) -> li
     return [site.id for site in registry if table.get(site.id, 0) == partition]
 
 
-def filters_of(sites: Sequence[str] | None, partition: int) -> list[str]:
+def filters_of(
+    sites: Sequence[str] | None, partition: int, mappings: Mappings = NO_MAPPINGS
+) -> list[str]:
     """What a partition subscribes to: every dialect of its sites, and its own probe."""
-    filters = subscription_filters(sites)
+    filters = subscription_filters(sites, mappings)
     # With all sites the probe's topic is covered; without any there is nothing to probe.
     return [*filters, probe_topic(partition)] if sites else filters
 
@@ -75,6 +79,7 @@ class Partition:
         takes_probes: Whether a probe of this partition comes to it, and to it alone.
         acknowledging: Seconds from receipt to acknowledgement, of each commit's oldest message.
         storing: Seconds from receipt to booked, of each commit.
+        rebirths: Requests to Sparkplug edge nodes.
 
     Raises:
         ConfigurationError: Another process holds its spool, or TLS files cannot be used.
@@ -106,7 +111,7 @@ class Partition:
         try:
             self._inbox = Inbox(limits)
             sites = sites_of(registry, config, number)
-            filters = filters_of(sites, number)
+            filters = filters_of(sites, number, config.mappings)
             self.takes_probes = sites is None or bool(sites)
             known = with_probe_site(registry, number)
             self.subscriber = MqttSubscriber(
@@ -126,6 +131,8 @@ class Partition:
                 mappings=config.mappings,
                 # No time stamp that was accepted before lies further ahead than this.
                 received_before_ms=clock.now_ms() + limits.future_ms,
+                edges=self.spool.edges(),
+                past_births=self.spool.past_births,
             )
             self.forwarder = Forwarder(
                 self.spool,
@@ -141,6 +148,7 @@ class Partition:
             self.spool.close()
             raise
         self.counters = Counters()
+        self.rebirths = RebirthRequests(clock)
         self.acknowledging = Histogram()
         self._heartbeat = time.monotonic()
         self._started = False
@@ -265,6 +273,7 @@ class Partition:
                 _LOG.warning("%s: there is room again", self.spool.path)
             self.counters.spool_state = "ok"
             self.subscriber.acknowledge(messages)
+            self.rebirths.ask(commit.sparkplug, self.subscriber.publish)
             # One value a commit, that of its oldest message: none waited longer.
             waited_ms = self._clock.now_ms() - messages[0].received_ms
             self.acknowledging.observe(waited_ms / 1000)

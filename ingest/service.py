@@ -183,6 +183,7 @@ class IngestService:
             refused=dict(refused),
             spooled_readings=sum(readings for readings, _ in backlogs),
             oldest_spooled_s=max(0.0, (now_ms - min(oldest)) / 1000) if oldest else 0.0,
+            rebirth_requests=sum(p.rebirths.sent for p in parts),
             set_aside_commits=sum(len(p.spool.set_aside()) for p in parts),
             forwarded=sum(p.forwarder.forwarded for p in parts),
             store_state=faults[0] if faults else "ok",

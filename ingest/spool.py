@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from core.clock import Clock, SystemClock
 from core.errors import ConfigurationError, Problem, SpoolFullError
+from ingest.birth_book import read_edges, read_spans, write_births
 from ingest.commits import Commit, pack_commit, unpack_commit
 from ingest.limits import MIB
+from ingest.sparkplug_births import BirthSpan, Edge
 from ingest.spool_files import (
     READINGS,
     REFUSALS,
@@ -37,6 +40,7 @@ from ingest.spool_files import (
 from ingest.spool_salvage import rescue
 
 _LOG = logging.getLogger(__name__)
+_Births = TypeVar("_Births")
 # What is left free where little is there at all.
 _LEAST_RESERVE = MIB // 2
 _SHRINK_PAGES = 4_096
@@ -225,6 +229,7 @@ class Spool:
                             (number, kind, part.readings, received_ms, ledger, digest, packed)
                         )
                     self._writer.executemany(_INSERT, rows)
+                    write_births(self._writer, commit.sparkplug)
                 # Only now: a transaction that did not hold gives its numbers again.
                 self._last += len(rows)
                 self._bytes += size
@@ -465,6 +470,25 @@ class Spool:
         with self._reading:
             rows = self._reader.execute("SELECT site, device, time_ms FROM newest").fetchall()
         return {(site, device): time_ms for site, device, time_ms in rows}
+
+    def edges(self) -> dict[str, Edge]:
+        """Where every Sparkplug edge node stood at the last commit, with its births in force."""
+        return self._read_births(lambda: read_edges(self._reader))
+
+    def past_births(self, edge: str, device: str) -> list[BirthSpan]:
+        """Births of an edge node ("") or one of its devices, also those no longer in force."""
+        return self._read_births(lambda: read_spans(self._reader, edge, device))
+
+    def _read_births(self, read: Callable[[], _Births]) -> _Births:
+        with self._reading:
+            try:
+                return read()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                with self._writing:
+                    self._rescue(error)
+            return read()
 
     def backlog(self) -> tuple[int, int | None]:
         """Readings that wait, and the receipt of the oldest commit."""

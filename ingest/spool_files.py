@@ -16,9 +16,10 @@ from typing import TextIO
 
 from core.errors import ConfigurationError, Problem
 from core.ledger import LedgerCounts, LedgerHour
+from ingest.birth_book import BIRTH_TABLES
 
 _LOG = logging.getLogger(__name__)
-SCHEMA = 1
+SCHEMA = 2
 
 # Kinds of rows. Refusals do not wait for the store, so they are numbered by a book of their own.
 READINGS, REFUSALS = 0, 1
@@ -41,6 +42,7 @@ CREATE TABLE IF NOT EXISTS newest (
     site TEXT NOT NULL, device TEXT NOT NULL, time_ms INTEGER NOT NULL,
     PRIMARY KEY (site, device)
 ) WITHOUT ROWID;
+{BIRTH_TABLES}
 CREATE TABLE IF NOT EXISTS filters (filter TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS set_aside (
     number INTEGER PRIMARY KEY, kind INTEGER NOT NULL, readings INTEGER NOT NULL,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ingest.birth_book import copy_births
 from ingest.spool_files import lenient_text
 
 _LOG = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ def rescue(damaged: Path, into: sqlite3.Connection) -> tuple[int, list[int]]:
             # Without it the store is asked, as for a spool that is new.
             for row in source.execute("SELECT site, device, time_ms FROM newest"):
                 _insert(into, "newest", 3, row)
+        copy_births(source, into)
         into.execute("COMMIT")
     finally:
         source.close()

@@ -157,6 +157,12 @@ class MqttSubscriber:
         for generation, chosen in mids.items():
             self._client.acknowledge(generation, chosen)
 
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Publish with QoS 0, not retained; False where there is no connection."""
+        if not self.is_connected:
+            return False
+        return self._client.publish(topic, payload, qos=0).rc == paho.MQTT_ERR_SUCCESS
+
     def _deliver(self, messages: list[Publish], generation: int) -> None:
         received_ms = self._clock.now_ms()
         if len(messages) > 1 or not messages[0][0].startswith(_PROBE_TOPICS):

@@ -8,9 +8,16 @@ import time
 from pathlib import Path
 
 from core.errors import ConfigurationError, Problem
-from greendc.broker import BrokerListener, ClientAuthority, render_acl, render_configuration
+from greendc.broker import (
+    INGEST_ACCOUNT,
+    BrokerListener,
+    ClientAuthority,
+    render_acl,
+    render_configuration,
+)
 from greendc.commands.answers import print_table, settings_of
-from greendc.wiring import open_registry
+from greendc.sparkplug_access import sparkplug_access
+from greendc.wiring import open_mappings, open_registry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "certificates":
         return _write_certificates(arguments)
     if arguments.action == "acl":
-        sys.stdout.write(render_acl(open_registry(settings_of(arguments))))
+        settings = settings_of(arguments)
+        sparkplug = sparkplug_access(open_mappings(settings), host=INGEST_ACCOUNT)
+        sys.stdout.write(render_acl(open_registry(settings), sparkplug=sparkplug))
         return 0
     sys.stdout.write(render_configuration(_listener(arguments)))
     return 0
@@ -110,8 +119,9 @@ def _write_secrets(arguments: argparse.Namespace) -> int:
     from greendc.broker_secrets import write_secrets
 
     folder = Path(arguments.folder or "secrets")
-    registry = open_registry(settings_of(arguments))
-    written = write_secrets(folder, registry, arguments.host)
+    settings = settings_of(arguments)
+    sparkplug = sparkplug_access(open_mappings(settings), host=INGEST_ACCOUNT)
+    written = write_secrets(folder, open_registry(settings), arguments.host, sparkplug=sparkplug)
     print(f"{folder}: {len(written.accounts)} broker accounts: {', '.join(written.accounts)}")
     print(f"{folder}: made {', '.join(written.made)}" if written.made else f"{folder}: all kept")
     print(f"gateways trust {folder / 'broker' / 'ca.crt'}; passwords: {folder / 'broker-accounts'}")

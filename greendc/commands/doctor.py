@@ -7,10 +7,11 @@ import contextlib
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from core.errors import ConfigurationError, GreendcError
+from core.periods import format_time
 from greendc.commands.answers import add_json, print_json, print_table
 from greendc.health import Check, check_call, check_data_dir
 from greendc.settings import Settings, load_settings, mqtt_connection
@@ -222,12 +223,24 @@ def _check_records(settings: Settings) -> Iterator[Check]:
         ignored = records.read_ignored_members()
         names = ", ".join(f"{name} ({times})" for name, times in sorted(ignored.items())[:20])
         yield Check("ignored members", True, names or "no unknown member was sent")
+        yield _check_silent(records.read_silent_devices())
         waiting = records.read_quarantine(limit=1000)
         count = sum(entry.count for entry in waiting)
         hint = "greendc quarantine list shows them; mend and replay, or discard with a reason"
         yield Check("quarantine", not waiting, f"{count} readings in {len(waiting)} entries", hint)
     finally:
         records.close()
+
+
+def _check_silent(silent: Mapping[tuple[str, str], int]) -> Check:
+    named = [
+        f"{site}/{device} since {format_time(since_ms)}"
+        for (site, device), since_ms in list(silent.items())[:20]
+    ]
+    more = f" and {len(silent) - 20} more" if len(silent) > 20 else ""
+    detail = f"declared dead by their edge node or the broker: {', '.join(named)}{more}"
+    hint = "start the device or its edge node again; it is born again by itself"
+    return Check("silent devices", not silent, detail if silent else "none was declared dead", hint)
 
 
 def _check_clock() -> Check:

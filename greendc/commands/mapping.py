@@ -27,6 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     test.add_argument("--topic", required=True, metavar="T", help="topic of the message")
     test.add_argument("--payload", required=True, type=Path, metavar="FILE", help="its bytes")
     test.add_argument(
+        "--before",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("T", "FILE"),
+        help="a message that came before, such as a birth of Sparkplug; may be repeated, in order",
+    )
+    test.add_argument(
         "--site-dir", type=Path, metavar="DIR", help="site files; default: GREENDC_SITES_DIR"
     )
     test.add_argument(
@@ -55,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         payload,
         now_ms=SystemClock().now_ms(),
         received_ms=_received_ms(arguments.at),
+        before=[(topic, _read(Path(file))) for topic, file in arguments.before],
     )
     if arguments.json:
         print_json(

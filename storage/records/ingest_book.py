@@ -29,6 +29,7 @@ from core.periods import Period
 from storage.records import tables as t
 from storage.records.database import RecordsDatabase, from_us, to_us
 from storage.records.dirty_spans import merge_dirty
+from storage.records.silence_book import SilenceBook
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def entry_number(text: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
-class IngestBook:
+class IngestBook(SilenceBook):
     """`core.ports.IngestRecords` in SQL."""
 
     _database: RecordsDatabase
@@ -78,6 +79,7 @@ class IngestBook:
             self._add_entries(connection, outcome)
             merge_dirty(connection, outcome.dirty)
             self._add_seen(connection, outcome)
+            self._add_silences(connection, outcome)
             for name, counts in outcome.replayed.items():
                 _move_replayed(connection, name, *counts)
         return True

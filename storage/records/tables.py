@@ -159,6 +159,14 @@ last_message = Table(
     Column("received_ms", BigInteger, nullable=False),
 )
 
+silent_device = Table(
+    "silent_device",
+    METADATA,
+    Column("site", Words, primary_key=True),
+    Column("device", Words, primary_key=True),
+    Column("since_ms", BigInteger, nullable=False),
+)
+
 dirty_span = Table(
     "dirty_span",
     METADATA,

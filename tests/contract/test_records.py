@@ -137,6 +137,21 @@ def test_a_commit_is_booked_once(records: Records, number: int, site: str) -> No
     assert records.read_last_messages()[site] == H0 + 9
 
 
+def test_devices_that_were_declared_dead_and_alive_again(
+    records: Records, number: int, site: str
+) -> None:
+    said = CommitOutcome(
+        number, 1, silent={(site, "a"): H0, (site, "b"): H0 + 1, (site, "c"): None}
+    )
+    assert records.apply_commit(said)
+    assert records.read_silent_devices(site) == {(site, "a"): H0, (site, "b"): H0 + 1}
+    later = CommitOutcome(number, 2, silent={(site, "a"): None, (site, "b"): H0 + 5})
+    assert records.apply_commit(later)
+    assert records.read_silent_devices(site) == {(site, "b"): H0 + 5}
+    assert records.read_silent_devices()[site, "b"] == H0 + 5
+    assert not records.apply_commit(replace(said, number=1))
+
+
 def test_partitions_are_counted_apart(records: Records, site: str) -> None:
     one, two = next(_numbers), next(_numbers)
     hour = (LedgerHour(site, H0, counts(stored=1)),)

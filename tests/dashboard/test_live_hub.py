@@ -57,6 +57,27 @@ def test_listeners_share_one_read_a_tick(
     assert store.reads < 12
 
 
+def test_a_device_that_was_declared_dead_is_missing_at_once(
+    registry: SiteRegistry, store: LiveStore, clock: FakeClock
+) -> None:
+    site = registry.site("kakao-ansan")
+    dead: dict[tuple[str, str], int] = {}
+    hub = LiveHub(store.as_store(), SETTINGS, clock, lambda asked: dead)
+
+    async def missing() -> tuple[str, ...]:
+        state = await hub.latest(site)
+        await asyncio.sleep(2 * TICK.total_seconds())
+        assert state.snapshot is not None
+        return state.snapshot.it.missing
+
+    async def run() -> list[tuple[str, ...]]:
+        before = await missing()
+        dead[site.id, "pdu-2a"] = clock.now_ms()
+        return [before, await missing()]
+
+    assert asyncio.run(run()) == [(), ("pdu-2a",)]
+
+
 def test_sites_are_read_apart(hub: LiveHub, registry: SiteRegistry, store: LiveStore) -> None:
     async def run() -> None:
         first = await hub.latest(registry.site("kakao-ansan"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.samples import Sample
 from core.sites import Device, Site, SiteRegistry
-from dashboard.live_values import ValueState, live_snapshot, value_state
+from dashboard.live_values import ValueState, live_snapshot, living_samples, value_state
 from tests.dashboard.fakes import live_samples
 
 NOW = 1_795_152_728_000  # 2026-11-20 14:32:08 in Seoul
@@ -90,6 +90,18 @@ def test_a_missing_meter_is_named(ansan: Site) -> None:
     assert live.it.is_incomplete
     assert (live.it.reporting, live.it.expected) == (5, 6)
     assert live.it.value == pytest.approx(5 * 3_400.0)
+
+
+def test_a_meter_that_was_declared_dead_has_no_present_value(ansan: Site) -> None:
+    samples = live_samples(ansan, NOW)
+    newest = max(s.time_ms for s in samples if s.key.device == "pdu-2a")
+    dead = {(ansan.id, "pdu-2a"): newest, (ansan.id, "pdu-1a"): newest - 60_000}
+    live = live_snapshot(ansan, living_samples(samples, dead), NOW)
+    # The other one has spoken since.
+    assert live.it.missing == ("pdu-2a",)
+    energy = next(row for row in live.families if row.family == "energy")
+    assert "pdu-2a" in energy.silent
+    assert "pdu-1a" not in energy.silent
 
 
 def test_a_stale_meter_counts_as_missing_a_late_one_does_not(ansan: Site) -> None:

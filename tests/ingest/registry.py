@@ -125,8 +125,39 @@ device = "roof"
 "outdoor.temperature" = { metric = "temperature_c", unit = "degC", combine = "mean" }
 """
 
+SPARKPLUG_FILE = """
+schema = 1
+dialect = "sparkplug"
+topic = "spBv1.0/Test Plant/+/edge-1/#"
+site = "test-dc"
+ignore = ["Properties/*"]
+
+[[rules]]
+folder = "Meters/{meter}"
+tags = { device = ["PLC"] }
+family = "energy"
+device = "grid-{meter}"
+ignore = ["Voltage*"]
+[rules.fields]
+"Active Power" = { metric = "active_power_kw", unit = "W" }
+"Energy" = { metric = "active_energy_kwh", unit = "kWh", scale = 0.1 }
+
+[[rules]]
+family = "water"
+device = { tag = "device", table = { "Pump" = "mains" } }
+[rules.fields]
+"Total" = { metric = "volume_m3", unit = "m3" }
+
+[[rules]]
+family = "weather"
+device = "roof"
+[rules.fields]
+"Outside/Temperature" = { metric = "temperature_c", unit = "degC" }
+"""
+
 MAPPING_FILES = {
     "line-protocol": MAPPING_FILE,
     "senml": SENML_MAPPING,
     "prometheus": PROMETHEUS_MAPPING,
+    "sparkplug": SPARKPLUG_FILE,
 }

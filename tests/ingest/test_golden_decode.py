@@ -109,5 +109,5 @@ def test_a_case_for_every_reason_that_a_message_alone_can_have() -> None:
         for case in CASES
         for refusal in json.loads((case / "expected.json").read_text("utf-8"))["refusals"]
     }
-    by_history = {"conflicting_value", "refused_by_store", "rate_cap"}
+    by_history = {"conflicting_value", "refused_by_store", "rate_cap", "no_birth"}
     assert seen == set(REASONS) - by_history

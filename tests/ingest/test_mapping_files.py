@@ -18,6 +18,7 @@ from ingest.mapping_files import (
     check_against_sites,
     parse_mapping_files,
 )
+from ingest.sparkplug_files import SparkplugFileModel, SparkplugRuleModel
 from tests.ingest.registry import (
     MAPPING_FILE,
     PROMETHEUS_MAPPING,
@@ -165,13 +166,19 @@ def test_a_site_s_own_mapping_is_checked_against_its_site_file() -> None:
 
 
 def test_every_key_is_documented_and_nothing_else(repository: Path) -> None:
-    page = (repository / "docs" / "mappings.md").read_text(encoding="utf-8")
+    text = (repository / "docs" / "mappings.md").read_text(encoding="utf-8")
+    before, _, behind = text.partition("\n## Sparkplug\n")
+    sparkplug, _, after = behind.partition("\n## ")
+    page = before + after
     rows = re.findall(r"^\| `([\w.\[\]]+)` \|", page, re.MULTILINE)
     wanted = [info.alias or name for name, info in FileModel.model_fields.items()]
     wanted += [f"rules.{name}" for name in RuleModel.model_fields]
     wanted += [f"rules.device.{name}" for name in TableModel.model_fields]
     wanted += [f"rules.fields.{name}" for name in FieldModel.model_fields]
     assert sorted(rows) == sorted(wanted)
+    own = set(re.findall(r"`([\w.]+)`", "".join(re.findall(r"^\| (`.*?) \|", sparkplug, re.M))))
+    keys = {name for name in SparkplugFileModel.model_fields if name not in ("schema_", "dialect")}
+    assert own == keys | {f"rules.{name}" for name in SparkplugRuleModel.model_fields}
 
 
 def test_every_example_of_the_page_is_a_mapping(repository: Path) -> None:

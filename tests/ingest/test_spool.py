@@ -285,12 +285,12 @@ def test_damage_that_shows_itself_while_running_is_survived(
     checkpoint.close()
     size = path.stat().st_size
     with path.open("r+b") as file:
-        file.seek(size // 2)
+        file.seek(size * 3 // 4)  # among the commits, behind the tables that are empty
         file.write(os.urandom(6000))
     bench.restart()
     bench.drain()
     values = {value for _, value in bench.held()}
-    assert 30 <= len(values) < 40
+    assert 20 <= len(values) < 40
     counts = bench.ledger()
     assert counts.balanced
     assert counts.stored == len(bench.held())

@@ -18,7 +18,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from core.periods import format_time
 from core.site_files import build_registry
+from greendc.broker import INGEST_ACCOUNT
 from greendc.local_broker import LocalBroker, start_local_broker
+from greendc.sparkplug_access import sparkplug_access
+from ingest.mapping_files import build_mappings
 from tests.ingest.registry import REGISTRY_FILE
 from tests.services.processes import wait_until
 
@@ -44,7 +47,14 @@ class Ingester:
         if self.mapping:
             (self.mappings / "test.toml").write_text(self.mapping, encoding="utf-8")
         self.registry = build_registry({"site": self.site_file})
-        self.broker: LocalBroker = start_local_broker(self.registry, self.folder / "broker")
+        self.broker: LocalBroker = start_local_broker(
+            self.registry,
+            self.folder / "broker",
+            sparkplug=sparkplug_access(
+                build_mappings({"test": self.mapping} if self.mapping else {}),
+                host=INGEST_ACCOUNT,
+            ),
+        )
         connection = self.broker.connection()
         self.log = self.folder / "ingest.log"
         self.environment = {
