@@ -25,11 +25,13 @@ from ingest.decode import subscription_filters
 from ingest.forward import FailPoint, Forwarder
 from ingest.inbox import Inbox
 from ingest.intake import Intake
+from ingest.mappings import Mappings
 from ingest.messages import RawMessage, Refusal
 from ingest.observing import BookedReadings, Histogram
 from ingest.probe_site import probe_topic, with_probe_site
 from ingest.spool import Spool
 from ingest.subscriber import ClientFactory, MqttSubscriber
+from ingest.tally import Tally
 
 _LOG = logging.getLogger(__name__)
 _RETRY_FULL_S = 1.0
@@ -92,6 +94,7 @@ class Partition:
         failpoint: FailPoint,
     ) -> None:
         self.number = number
+        self._config = config
         self._clock = clock
         self._limits = limits = config.limits
         self.spool = Spool(
@@ -144,6 +147,7 @@ class Partition:
         self.acknowledging = Histogram()
         self._heartbeat = time.monotonic()
         self._started = False
+        self.tally = Tally()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._threads = [
@@ -209,15 +213,30 @@ class Partition:
         for receipt in received_ms:
             self.storing.observe((now_ms - receipt) / 1000)
 
+    def exchange(self, registry: SiteRegistry, mappings: Mappings) -> None:
+        """Go on with another registry and other mappings; nothing that was received is touched."""
+        known = with_probe_site(registry, self.number)
+        self.booked.know(frozenset(site.id for site in registry))
+        self.forwarder.exchange(known)
+        self.intake.exchange(
+            known, mappings, received_before_ms=self._clock.now_ms() + self._limits.future_ms
+        )
+        filters = filters_of(sites_of(registry, self._config, self.number), self.number)
+        # Old ones stay in the session until the next start: no message is lost by a change.
+        self.spool.exchange_filters(filters)
+        self.subscriber.add_filters(filters)
+
     def append(self, commit: Commit) -> int:
         """Make a commit of our own (a replay) durable; returns its number."""
         number = self.spool.append(commit, self._clock.now_ms())
         self._wake.set()
         return number
 
-    def take_again(self, entry: QuarantineEntry, correction: bool) -> tuple[Commit, list[Refusal]]:
-        """Build the commit of a replay."""
-        return self.intake.take_again(entry, correction=correction)
+    def take_again(
+        self, entries: Sequence[QuarantineEntry], correction: bool
+    ) -> list[tuple[Commit, list[Refusal]]]:
+        """Build the commits of a replay, one an entry."""
+        return self.intake.take_all_again(entries, correction=correction)
 
     # ------------------------------------------------------------ the spool thread
 
@@ -250,6 +269,7 @@ class Partition:
 
     def _commit_and_acknowledge(self, commit: Commit, messages: Sequence[RawMessage]) -> bool:
         # A full disk pauses here: nothing is acknowledged, the inbox fills, the socket rests.
+        self.tally.begin(commit.hours)
         while True:
             self._heartbeat = time.monotonic()
             try:
@@ -264,6 +284,7 @@ class Partition:
             if self.counters.spool_state != "ok":
                 _LOG.warning("%s: there is room again", self.spool.path)
             self.counters.spool_state = "ok"
+            self.tally.finish(commit.hours)
             self.subscriber.acknowledge(messages)
             # One value a commit, that of its oldest message: none waited longer.
             waited_ms = self._clock.now_ms() - messages[0].received_ms

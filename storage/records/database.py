@@ -40,8 +40,8 @@ from core.errors import (
 )
 
 # The newest step of the schema, and all before it that can be brought up to it.
-HEAD = "0002"
-KNOWN_STEPS = ("0001", "0002")
+HEAD = "0003"
+KNOWN_STEPS = ("0001", "0002", "0003")
 
 BUSY_S = 30.0
 _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
