@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from core.periods import Period, format_time
 
 HOUR_MS = 3_600_000
 
@@ -51,6 +55,65 @@ class LedgerHour:
     site: str
     hour_ms: int
     counts: LedgerCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Imbalance:
+    """An hour of the ledger that disagrees with what it counts: an alarm.
+
+    Attributes:
+        hour_ms: The hour of receipt, UTC epoch milliseconds.
+        name: The count that disagrees (`received`, `quarantined`, `discarded`, `rejected`), or
+            `sum` where the hour itself does not add up.
+        booked: What the ledger says, in readings.
+        found: What was counted by other means: by the ingester in memory, or entry by entry.
+    """
+
+    site: str
+    hour_ms: int
+    name: str
+    booked: int
+    found: int
+
+    def __str__(self) -> str:
+        where = f"{self.site or 'no site'}, hour of receipt {format_time(self.hour_ms)}"
+        if self.name == "sum":
+            return f"{where}: received {self.booked}, its verdicts add up to {self.found}"
+        return f"{where}: {self.name} {self.booked} in the ledger, {self.found} counted"
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineBounds:
+    """How much the quarantine keeps; 0 is no bound.
+
+    Attributes:
+        max_bytes: Of payloads with their topics; the oldest are given up first.
+        max_days: Since receipt.
+    """
+
+    max_bytes: int = 0
+    max_days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineCount:
+    """Readings that were refused for one reason in one stretch of time, and what became of them.
+
+    `quarantined` = `open` + `replayed` + `discarded`.
+
+    Attributes:
+        start_ms, end_ms: The stretch of receipt, half-open, UTC epoch milliseconds.
+        entries: Messages that they came in.
+    """
+
+    start_ms: int
+    end_ms: int
+    reason: str
+    entries: int
+    quarantined: int
+    open: int
+    replayed: int
+    discarded: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +226,29 @@ class QuarantineRequest:
     requested_at: datetime
     state: str = "waiting"
     outcome: dict[str, str] = field(default_factory=dict)
+
+
+def sum_counts(
+    counts: Iterable[QuarantineCount], pieces: Sequence[Period]
+) -> list[QuarantineCount]:
+    """Counts of short stretches as sums over longer ones, by time, then by reason.
+
+    Args:
+        pieces: Ascending, without overlap; a count belongs to the piece in which it starts, and
+            to none where none holds it.
+    """
+    begins = [piece.start_ms for piece in pieces]
+    sums: dict[tuple[int, str], list[int]] = {}
+    for count in counts:
+        place = bisect_right(begins, count.start_ms) - 1
+        if place < 0 or count.start_ms >= pieces[place].end_ms:
+            continue
+        held = sums.setdefault((place, count.reason), [0] * 5)
+        for at, more in enumerate(
+            (count.entries, count.quarantined, count.open, count.replayed, count.discarded)
+        ):
+            held[at] += more
+    return [
+        QuarantineCount(pieces[place].start_ms, pieces[place].end_ms, reason, *held)
+        for (place, reason), held in sorted(sums.items())
+    ]

@@ -17,7 +17,10 @@ from core.intervals import IntervalBlock
 from core.ledger import (
     CommitOutcome,
     DirtySpan,
+    Imbalance,
     LedgerHour,
+    QuarantineBounds,
+    QuarantineCount,
     QuarantineEntry,
     QuarantineRequest,
 )
@@ -185,9 +188,25 @@ class IngestRecords(Protocol):
         ...
 
     def read_ledger_snapshot(
-        self, site: str, period: Period
+        self, site: str | None, period: Period
     ) -> tuple[dict[int, int], list[LedgerHour]]:
-        """In one snapshot: applied commit number per partition, and the booked hours."""
+        """In one snapshot: applied commit number per partition, and the booked hours.
+
+        Args:
+            site: None for every site, also those that are in no registry.
+        """
+        ...
+
+    def find_imbalances(self, period: Period) -> list[Imbalance]:
+        """Hours of receipt that start in the period and disagree with what they count."""
+        ...
+
+    def write_imbalances(self, source: str, found: Sequence[Imbalance]) -> None:
+        """Replace what a checker has found before."""
+        ...
+
+    def read_imbalances(self, site: str | None = None) -> list[Imbalance]:
+        """What all checkers last found, newest hour first; of one site, or of all (None)."""
         ...
 
     def read_quarantine(
@@ -213,6 +232,24 @@ class IngestRecords(Protocol):
         """
         ...
 
+    def read_quarantine_ids(
+        self,
+        *,
+        sites: Sequence[str] | None = None,
+        reason: str | None = None,
+        limit: int | None = None,
+    ) -> list[str]:
+        """Ids of open entries, oldest first, without their payloads."""
+        ...
+
+    def read_quarantine_entries(self, entry_ids: Sequence[str]) -> dict[str, QuarantineEntry]:
+        """Entries by id, in any state; those that do not exist are absent."""
+        ...
+
+    def count_quarantine(self, site: str, period: Period) -> list[QuarantineCount]:
+        """What was refused by quarter-hour of receipt and reason, and what became of it."""
+        ...
+
     def request_quarantine_work(
         self,
         action: str,
@@ -234,12 +271,31 @@ class IngestRecords(Protocol):
         """One request. Raises NotFoundError."""
         ...
 
-    def finish_quarantine_request(self, request_id: int, outcome: Mapping[str, str]) -> None:
-        """Mark a request done with its outcome per entry."""
+    def finish_quarantine_request(
+        self, request_id: int, outcome: Mapping[str, str], now: datetime | None = None
+    ) -> None:
+        """Mark a request done with its outcome per entry, and say it in the audit.
+
+        Args:
+            now: Time of the entry in the audit; the time of the request without it.
+        """
         ...
 
     def discard_quarantine(self, entry_id: str, *, by: str, note: str, now: datetime) -> bool:
         """Mark an open entry discarded and show its count as discarded in the ledger hour."""
+        ...
+
+    def discard_quarantine_entries(
+        self, entry_ids: Sequence[str], *, by: str, note: str, now: datetime
+    ) -> set[str]:
+        """As `discard_quarantine` for many, in one transaction; the ids that were open till now."""
+        ...
+
+    def bound_quarantine(self, bounds: QuarantineBounds, now: datetime) -> int:
+        """Give up the oldest payloads that are beyond the bounds; returns how many.
+
+        An open entry is discarded by that, and it stands in the audit.
+        """
         ...
 
     def read_ignored_members(self) -> dict[str, int]:

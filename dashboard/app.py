@@ -27,6 +27,8 @@ from dashboard.chart_spec import ReadForecast
 from dashboard.charts import mount_charts, render_with_charts
 from dashboard.gate import Gate, content_security_policy, is_for_machines
 from dashboard.health import health_routes
+from dashboard.intake_desk import IntakeDesk
+from dashboard.intake_pages import IntakePages
 from dashboard.live_feed import LiveCards, LiveFeed
 from dashboard.live_hub import LiveHub, ReadSilent
 from dashboard.login import login_routes
@@ -65,6 +67,7 @@ def create_app(
     health: Callable[[], ReadinessReport],
     compute_kpis: ComputeKpis | None = None,
     ledger: Ledger | None = None,
+    intake: IntakeDesk | None = None,
     report_records: ReportRecords | None = None,
     report_archive: ReportArchive | None = None,
     read_systems: ReadSystems | None = None,
@@ -80,6 +83,7 @@ def create_app(
         read_silent: Reads the devices of a site that were declared dead.
         health: What `/readyz` answers; called off the event loop.
         ledger: Tells the readings of today that were put aside; without it that is not said.
+        intake: Ledger and quarantine for the page of data intake.
         report_records, report_archive: Revisions of the reports and their files.
     """
     if compute_kpis is None:
@@ -108,7 +112,7 @@ def create_app(
     hub = LiveHub(store, settings, clock, read_silent)
     days = SiteDays(store, rollup_records, settings, clock, compute_kpis, read_systems)
     reader = ChartReader(
-        store, rollup_records, days, clock, read_forecast, read_systems, compute_kpis
+        store, rollup_records, days, clock, read_forecast, read_systems, compute_kpis, intake
     )
     feed = LiveFeed(
         registry=registry,
@@ -164,6 +168,9 @@ def create_app(
         charts=reader,
         reads=FigureReads(store, rollup_records, settings, clock, compute_kpis),
     )
+    intake_pages = IntakePages(
+        registry=registry, shell=shell, charted=charted, desk=intake, clock=clock
+    )
     app.state.live_hub = hub
     # Ours come first: what Dash adds behind them never answers for a page.
     app.include_router(health_routes(health))
@@ -175,6 +182,7 @@ def create_app(
     app.include_router(site_pages.routes())
     app.include_router(report_pages.routes())
     app.include_router(resource_pages.routes())
+    app.include_router(intake_pages.routes())
     app.include_router(feed.board_routes())
     app.include_router(feed.api_routes())
     app.include_router(api_routes(registry, days))

@@ -6,6 +6,7 @@ from dashboard.accelerator_charts import ACCELERATOR_CHARTS
 from dashboard.chart_spec import ChartPage, ChartSpec
 from dashboard.charts_energy import ENERGY_CHARTS
 from dashboard.charts_overview import OVERVIEW_CHARTS
+from dashboard.intake_charts import INTAKE_CHARTS
 from dashboard.solar_charts import SOLAR_CHARTS
 from dashboard.water_charts import WATER_CHARTS
 
@@ -17,6 +18,7 @@ PAGES: dict[str, ChartPage] = {
         ChartPage("water", WATER_CHARTS, default="month"),
         ChartPage("solar", SOLAR_CHARTS, default="week"),
         ChartPage("accelerators", ACCELERATOR_CHARTS, default="week"),
+        ChartPage("intake", INTAKE_CHARTS, default="week"),
     )
 }
 

@@ -14,6 +14,7 @@ from dashboard.chart_pages import PAGES, page_of
 from dashboard.chart_spec import Chart, ChartAsk, ChartSpec, ReadForecast
 from dashboard.held_reads import HeldReads
 from dashboard.history import HistoryQuestion, parse_history
+from dashboard.intake_desk import IntakeDesk
 from dashboard.today import ComputeKpis, ReadSystems, SiteDays
 from dashboard.words import Words
 
@@ -43,6 +44,7 @@ class ChartReader:
         read_forecast: ReadForecast,
         read_systems: ReadSystems,
         compute_kpis: ComputeKpis,
+        intake: IntakeDesk | None = None,
     ) -> None:
         self._store = store
         self._records = records
@@ -51,6 +53,7 @@ class ChartReader:
         self._read_forecast = read_forecast
         self._read_systems = read_systems
         self._compute_kpis = compute_kpis
+        self._intake = intake
         self.held = HeldReads()
 
     def history(self, page: str, site: Site, query: Mapping[str, str]) -> HistoryQuestion:
@@ -75,6 +78,7 @@ class ChartReader:
             self._read_forecast,
             self._read_systems,
             self._compute_kpis,
+            intake=self._intake,
         )
 
     async def read(

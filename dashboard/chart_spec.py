@@ -17,6 +17,7 @@ from core.ports import RollupRecords, TimeSeriesStore
 from core.sites import Site
 from dashboard.held_reads import HeldReads
 from dashboard.history import HistoryQuestion, RangeName
+from dashboard.intake_desk import IntakeDesk
 from dashboard.permissions import Action
 from dashboard.today import ComputeKpis, ReadSystems, SiteDay
 from dashboard.words import Words
@@ -86,6 +87,7 @@ class ChartAsk:
         held: Reads that several charts or listeners share for a while.
         read_forecast, read_systems, compute_kpis: Of analytics.
         height: Of the picture, in pixels, as the chart's declaration says.
+        intake: Ledger and quarantine; None where they are not known.
     """
 
     site: Site
@@ -99,6 +101,7 @@ class ChartAsk:
     read_systems: ReadSystems = _no_systems
     compute_kpis: ComputeKpis = _no_figures
     height: int = 240
+    intake: IntakeDesk | None = None
 
 
 def always(_site: Site) -> bool:

@@ -112,6 +112,16 @@ def local_path(target: str) -> str:
 
 async def read_form(request: Request) -> dict[str, str] | None:
     """The first value of each field of a form body; None for another body or one too large."""
+    fields = await read_fields(request, most=32)
+    return None if fields is None else {name: values[0] for name, values in fields.items()}
+
+
+async def read_fields(request: Request, *, most: int = 1000) -> dict[str, list[str]] | None:
+    """The values of each field of a form body; None for another body or one too large.
+
+    Args:
+        most: Fields that are taken at all.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
         return None
     body = b""
@@ -120,10 +130,9 @@ async def read_form(request: Request) -> dict[str, str] | None:
         if len(body) > LARGEST_FORM:
             return None
     try:
-        fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=32)
+        return parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=most)
     except ValueError:
         return None
-    return {name: values[0] for name, values in fields.items()}
 
 
 def is_equal(given: str, expected: str) -> bool:

@@ -31,6 +31,7 @@ OF_A_SITE = (
     MenuEntry("water", "/s/{site}/water", "nav.water", "live"),
     MenuEntry("solar", "/s/{site}/solar", "nav.solar", "live"),
     MenuEntry("accelerators", "/s/{site}/accelerators", "nav.accelerators", "live"),
+    MenuEntry("intake", "/s/{site}/intake", "nav.intake", "quarantine"),
     MenuEntry("about", "/s/{site}/about", "nav.about", "know"),
 )
 DOCUMENTS = (MenuEntry("reports", "/reports", "nav.reports", "report"),)

@@ -19,13 +19,15 @@ ALL_SITES = "*"
 
 # `know`: that the site exists, its public facts. `live`: live values, figures of the running day,
 # history, evidence. A reviewer knows every site and sees no live value. `report`: months that were
-# handed over; `draft_report`: those that are still in the making, too.
-Action = Literal["know", "live", "report", "draft_report"]
+# handed over; `draft_report`: those that are still in the making, too. `quarantine`: see what was
+# refused, replay and discard it.
+Action = Literal["know", "live", "report", "draft_report", "quarantine"]
 _ROLES_OF_ACTION: dict[str, frozenset[str]] = {
     "know": frozenset(ROLES),
     "live": frozenset({OPERATOR, AUTHOR}),
     "report": frozenset({OPERATOR, AUTHOR, REVIEWER}),
     "draft_report": frozenset({OPERATOR, AUTHOR}),
+    "quarantine": frozenset({OPERATOR, AUTHOR}),
 }
 _ROLES_AT_EVERY_SITE = frozenset({REVIEWER})
 

@@ -15,6 +15,7 @@ from core.sites import Site, Target
 from dashboard import formats
 from dashboard.card_words import CardWords, join_names
 from dashboard.evidence_words import reason_words
+from dashboard.intake_views import imbalance_words
 from dashboard.live_values import LiveSnapshot, ValueState
 from dashboard.place_names import city_name
 from dashboard.portfolio_views import AttentionView, Condition, Finding, SiteNow
@@ -22,6 +23,7 @@ from dashboard.words import Words
 
 CONDITION_WORDS = {
     Condition.UNREAD: "site_condition.unread",
+    Condition.IMBALANCED: "site_condition.imbalanced",
     Condition.STALE: "state.stale",
     Condition.NO_DATA: "state.no_data",
     Condition.LATE: "state.late",
@@ -59,6 +61,11 @@ def find_conditions(now: SiteNow, words: Words) -> list[Finding]:
         found.append(_finding(Condition.UNREAD, words("finding.unread"), words))
     if now.spans is not None:
         found += _figures(site, now.spans.pue.get("today"), words)
+        if now.spans.imbalances:
+            # The newest hour; the page of data intake has them all.
+            alarm = imbalance_words(now.spans.imbalances[0], site, words)
+            text = words("finding.imbalanced", alarm=alarm)
+            found.append(_finding(Condition.IMBALANCED, text, words))
         count = now.spans.quarantined_today
         if count:
             text = words("finding.quarantined", n=formats.format_number(count, 0))
@@ -100,6 +107,7 @@ def attention_line(now: SiteNow, findings: Sequence[Finding], words: Words) -> A
 
 _ACTIONS = {
     Condition.UNREAD: "action.unread",
+    Condition.IMBALANCED: "action.imbalanced",
     Condition.STALE: "action.stale",
     Condition.NO_DATA: "action.no_data",
     Condition.LATE: "action.late",

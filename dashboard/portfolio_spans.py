@@ -19,7 +19,7 @@ from anyio import to_thread
 from core.clock import Clock
 from core.errors import StoreError
 from core.kpis import KpiValue
-from core.ledger import LedgerHour
+from core.ledger import Imbalance, LedgerHour
 from core.periods import Period, from_ms, local_midnight, local_month
 from core.ports import RollupRecords, TimeSeriesStore
 from core.sites import Site
@@ -44,6 +44,10 @@ class Ledger(Protocol):
         """Booked hours that start in the period, ascending."""
         ...
 
+    def read_imbalances(self, site: str | None = None) -> list[Imbalance]:
+        """Hours of the ledger that disagree with what they count, newest first."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SiteSpans:
@@ -56,6 +60,7 @@ class SiteSpans:
         wue_today: Its parts hold the water taken today; None for a site without water meters.
         rain_month: Rain reuse ratio of the running local month.
         quarantined_today: Readings put into quarantine since local midnight; None where not known.
+        imbalances: Hours of the ledger that disagree with what they count, newest first.
     """
 
     now_ms: int
@@ -64,6 +69,7 @@ class SiteSpans:
     wue_today: KpiValue | None = None
     rain_month: KpiValue | None = None
     quarantined_today: int | None = None
+    imbalances: tuple[Imbalance, ...] = ()
 
 
 def span_window(site: Site, span: Span, now_ms: int) -> Period | None:
@@ -124,6 +130,7 @@ def compute_site_spans(
         wue_today=today.get("wue"),
         rain_month=rain,
         quarantined_today=_quarantined(ledger, site, window),
+        imbalances=tuple(ledger.read_imbalances(site.id)) if ledger is not None else (),
     )
 
 

@@ -15,7 +15,8 @@ from dashboard.portfolio_spans import SiteSpans
 class Condition(StrEnum):
     """How a site is, worst first: a list is sorted by this order.
 
-    UNREAD: the store does not answer for it. STALE: no reading for more than five cadences.
+    UNREAD: the store does not answer for it. IMBALANCED: the ledger disagrees with what it counts:
+    readings may be lost. STALE: no reading for more than five cadences.
     NO_DATA: never a reading. LATE: older than two cadences. INCOMPLETE: a meter of the facility or
     IT power is silent. REFUSED, PROVISIONAL: what today's PUE is. SILENT: other devices are silent.
     ABOVE_TARGET: today's PUE is. QUARANTINED: readings of today were put aside. HIDDEN: this person
@@ -23,6 +24,7 @@ class Condition(StrEnum):
     """
 
     UNREAD = "unread"
+    IMBALANCED = "imbalanced"
     STALE = "stale"
     NO_DATA = "no_data"
     LATE = "late"

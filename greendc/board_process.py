@@ -13,6 +13,7 @@ from core.errors import ConfigurationError, Problem
 from dashboard import server
 from dashboard.accounts import FIRST_USERNAME, ensure_first_account
 from dashboard.app import create_app
+from dashboard.intake_desk import IntakeDesk
 from dashboard.readiness import ReadinessReport
 from dashboard.settings import BoardSettings
 from greendc.broker_probe import probe_broker
@@ -39,6 +40,7 @@ def run_board(settings: Settings, clock: Clock, stop: threading.Event) -> int:
     registry, factors = open_registry(settings), open_factors(settings)
     prepare_data_dir(settings)
     from analytics.kpis import compute_kpi_rows
+    from ingest.ledger import read_ledger
 
     # Before anything is made: a taken port must not cost the one showing of the first password.
     server.bind(settings.board.host, settings.board.port).close()
@@ -67,6 +69,7 @@ def run_board(settings: Settings, clock: Clock, stop: threading.Event) -> int:
             rollup_records=records,
             ledger=records,
             read_silent=records.read_silent_devices,
+            intake=IntakeDesk(partial(read_ledger, records, settings.spool_dir), records),
             settings=BoardSettings(public_url=settings.board.public_url),
             clock=clock,
             health=ready,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _LOG = logging.getLogger(__name__)
@@ -59,6 +59,12 @@ class ChildProcesses:
                 child.process = _spawn(child.arguments, child.environment)
                 child.started = time.monotonic()
 
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a child that is running."""
+        for child in self._children:
+            if child.name == name and child.process.poll() is None:
+                child.process.send_signal(number)
+
     def stop(self) -> None:
         """SIGTERM to all, in reverse order of start; SIGKILL for one that does not end in 10 s."""
         for child in reversed(self._children):
@@ -90,3 +96,8 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+def call_on_hangup(call: Callable[[], None]) -> None:
+    """Call something on SIGHUP instead of ending; call in the main thread."""
+    signal.signal(signal.SIGHUP, lambda *_: call())

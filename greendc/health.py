@@ -13,20 +13,28 @@ from itertools import accumulate
 from pathlib import Path
 
 from core.errors import ConfigurationError, GreendcError, Problem
+from core.ledger import Imbalance
 from ingest.observing import HistogramCounts
 
 _LOG = logging.getLogger(__name__)
 LEAST_FREE_BYTES = 256 * 1024**2
+_IMBALANCES_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that has to be true, and what to do when it is not."""
+    """One thing that has to be true, and what to do when it is not.
+
+    Attributes:
+        is_needed: Whether the process is of no use without it: what is not needed is shown by
+            `/readyz` and turns nothing away.
+    """
 
     name: str
     ok: bool
     detail: str
     hint: str = ""
+    is_needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +108,21 @@ def check_call(name: str, call: Callable[[], str], hint: str) -> Check:
         return Check(name, False, str(error), hint)
 
 
+def ledger_check(imbalances: Sequence[Imbalance]) -> Check:
+    """Whether the ledger balances; with site and hour where it does not."""
+    detail = "; ".join(str(one) for one in imbalances[:_IMBALANCES_NAMED])
+    if len(imbalances) > _IMBALANCES_NAMED:
+        detail += f"; and {len(imbalances) - _IMBALANCES_NAMED} more"
+    hint = "docs/intake.md: when the ledger does not balance"
+    return Check("ledger", not imbalances, detail or "every hour adds up", hint, is_needed=False)
+
+
 class HealthServer:
     """A small listener on its own thread.
 
     `/healthz` answers 200 while the process lives and `faults` finds nothing, else 503 with them.
-    `/readyz` answers 200 with every check true, else 503 with the list; the checks run when asked.
+    `/readyz` answers 200 with every needed check true, else 503; both with the list. The checks run
+    when asked.
     """
 
     def __init__(
@@ -137,7 +155,7 @@ class HealthServer:
                     self._answer(503 if found else 200, "text/plain", text)
                 elif path == "/readyz":
                     checks = list(ready())
-                    status = 200 if all(check.ok for check in checks) else 503
+                    status = 200 if all(c.ok or not c.is_needed for c in checks) else 503
                     body = [{"check": c.name, "ok": c.ok, "detail": c.detail} for c in checks]
                     self._answer(status, "application/json", json.dumps(body) + "\n")
                 elif path == "/metrics":

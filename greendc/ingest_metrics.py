@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from core.periods import format_time
 from greendc.health import MetricFamily
 from greendc.process_figures import ProcessFigures
 from ingest.observing import EMPTY_LATENCIES, HistogramCounts
@@ -338,6 +339,34 @@ METRICS: tuple[IngestMetric, ...] = (
         "messages of an edge node are lost before they come here, or it does not answer: "
         "the log names it",
         read=_one(lambda seen: seen.status.rebirth_requests),
+    ),
+    IngestMetric(
+        "greendc_ingest_ledger_checked_timestamp_seconds",
+        "gauge",
+        "When the ledger was last checked; 0 before the first time.",
+        "older than a few minutes: the records do not answer",
+        read=_one(lambda seen: seen.status.ledger_checked_ms / 1000),
+    ),
+    IngestMetric(
+        "greendc_ingest_ledger_imbalances",
+        "gauge",
+        "Hours of the ledger that disagree with what they count.",
+        "above 0 readings may be lost: docs/intake.md, when the ledger does not balance",
+        read=_one(lambda seen: len(seen.status.imbalances)),
+    ),
+    IngestMetric(
+        "greendc_ingest_ledger_imbalance_readings",
+        "gauge",
+        "Readings by which an hour of receipt disagrees, counted minus booked.",
+        "as above",
+        ("site", "hour", "count"),
+        lambda seen: [
+            (
+                {"site": one.site, "hour": format_time(one.hour_ms), "count": one.name},
+                float(one.found - one.booked),
+            )
+            for one in seen.status.imbalances
+        ],
     ),
     IngestMetric(
         "greendc_ingest_forwarded_readings_total",

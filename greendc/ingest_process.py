@@ -12,10 +12,19 @@ from types import TracebackType
 
 from core.clock import Clock
 from core.errors import ConfigurationError, StoreError
+from core.ledger import QuarantineBounds
 from greendc.certificates import certificate_end_s, certificate_files
-from greendc.health import Check, HealthServer, MetricFamily, check_call, check_data_dir
+from greendc.health import (
+    Check,
+    HealthServer,
+    MetricFamily,
+    check_call,
+    check_data_dir,
+    ledger_check,
+)
 from greendc.ingest_metrics import IngestObservation, ingest_metrics
 from greendc.process_figures import read_process_figures
+from greendc.reload import ConfigurationWatch
 from greendc.settings import Settings, mqtt_connection
 from greendc.wiring import (
     open_mappings,
@@ -72,9 +81,14 @@ class IngestProcess:
                 site_readings_per_s=settings.ingest.site_readings_per_s,
                 mappings=mappings,
                 probe_s=settings.ingest.probe_s,
+                quarantine_bounds=QuarantineBounds(
+                    max_bytes=settings.ingest.quarantine_bytes,
+                    max_days=settings.ingest.quarantine_days,
+                ),
             ),
             clock,
         )
+        self._configuration = ConfigurationWatch(settings, self._service.exchange)
         self._health = HealthServer(
             settings.health.host,
             settings.health.port,
@@ -89,6 +103,7 @@ class IngestProcess:
         threading.Thread(target=self._prepare_store, name="prepare", daemon=True).start()
         threading.Thread(target=self._retain, name="retention", daemon=True).start()
         self._service.start()
+        self._configuration.start()
         return self
 
     def __exit__(
@@ -98,6 +113,7 @@ class IngestProcess:
         trace: TracebackType | None,
     ) -> None:
         self._stopping.set()
+        self._configuration.stop()
         self._service.stop(timeout_s=6.0)
         self._health.stop()
         self._records.close()
@@ -106,6 +122,10 @@ class IngestProcess:
     def run_until(self, stop: threading.Event) -> None:
         """Serve until `stop` is set."""
         self._service.run_until(stop)
+
+    def reload(self) -> None:
+        """Read site files and mappings again; safe in a signal handler."""
+        self._configuration.ask()
 
     def _prepare_store(self) -> None:
         prepare = getattr(self._store, "prepare", None)
@@ -146,6 +166,8 @@ class IngestProcess:
             check_call("store", self._store.check, "check GREENDC_TIMESERIES__…"),
             check_call("records", self._records.check, "check GREENDC_RECORDS__URL"),
             check_data_dir(self._settings.data_dir),
+            ledger_check(status.imbalances),
+            self._configuration.check(),
         ]
 
     def _metrics(self) -> Sequence[MetricFamily]:

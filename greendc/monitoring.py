@@ -234,6 +234,14 @@ ALERTS: tuple[Alert, ...] = (
         "the log names them; check the disk, keep the spool file",
     ),
     Alert(
+        "GreendcLedgerImbalance",
+        "greendc_ingest_ledger_imbalances > 0",
+        "1m",
+        "critical",
+        Text("수신 장부가 맞지 않습니다", "The ledger of receipt does not balance"),
+        "greendc doctor and /readyz name site and hour; docs/intake.md says what to do",
+    ),
+    Alert(
         "GreendcSiteSilent",
         "greendc_ingest_site_seconds_since_message > 900 and on (instance) "
         "greendc_ingest_connected == 1",

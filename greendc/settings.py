@@ -89,6 +89,16 @@ class IngestSettings(_Section):
     site_readings_per_s: Annotated[float, Field(gt=0)] = 100_000
     # Off unless asked for: another's broker need not let us publish, and may hang up on us for it.
     probe_s: Annotated[float, Field(ge=0, le=86_400)] = 0
+    # Of payloads with their topics; 0 = no bound.
+    quarantine_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
+    quarantine_days: Annotated[int, Field(ge=0)] = 90
+
+    @field_validator("quarantine_days")
+    @classmethod
+    def _whole_days(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("at least 2 days: the ledger of the last 24 hours is checked by them")
+        return value
 
     @field_validator("partitions", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ counts. The packed form is msgpack, compressed; the spool keeps a checksum besid
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -99,6 +100,21 @@ class Commit:
                 only = LedgerCounts(counts.spooled, spooled=counts.spooled, late=counts.late)
                 good.hours.append(replace(hour, counts=only))
         return good, refused
+
+
+def join_commits(commits: Sequence[Commit]) -> Commit:
+    """One commit of several that hold one message each, as replays do."""
+    joined = Commit()
+    for number, commit in enumerate(commits):
+        joined.blocks += [
+            replace(part, message=np.full(len(part.block), number, np.int32))
+            for part in commit.blocks
+        ]
+        for kept in commit.raw.values():
+            joined.raw[number] = kept
+        for entry_id, refused in commit.replays.items():
+            joined.replays[entry_id] = joined.replays.get(entry_id, 0) + refused
+    return joined
 
 
 def pack_commit(commit: Commit) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.connections import MqttConnection
+from core.ledger import Imbalance, QuarantineBounds
 from ingest.limits import IngestLimits
 from ingest.mappings import NO_MAPPINGS, Mappings
 from ingest.observing import EMPTY_LATENCIES, BookedCounts, HistogramCounts
@@ -24,6 +25,7 @@ class IngestConfig:
         site_readings_per_s: A site's cap, averaged over a minute.
         mappings: What foreign dialects mean.
         probe_s: Seconds between two readings of our own that are followed to the store; 0: none.
+        quarantine_bounds: How much the quarantine keeps.
     """
 
     connection: MqttConnection
@@ -35,6 +37,7 @@ class IngestConfig:
     limits: IngestLimits = field(default_factory=IngestLimits)
     mappings: Mappings = NO_MAPPINGS
     probe_s: float = 0.0
+    quarantine_bounds: QuarantineBounds = field(default_factory=QuarantineBounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class IngestStatus:
         rebirth_requests: Sparkplug edge nodes that were asked to be born again, since start.
         broker_certificate_end_s: Last moment of the broker's certificate, seconds since 1970; None
             without TLS.
+        imbalances: Hours of the ledger that disagree with what they count.
+        ledger_checked_ms: When that was last looked for; 0 before the first time.
     """
 
     connected: bool
@@ -94,3 +99,5 @@ class IngestStatus:
     probe: ProbeStatus = field(default_factory=ProbeStatus)
     rebirth_requests: int = 0
     broker_certificate_end_s: float | None = None
+    imbalances: tuple[Imbalance, ...] = ()
+    ledger_checked_ms: int = 0

@@ -106,6 +106,10 @@ class Forwarder:
         recent = self._limits.recent_readings
         return Classifier(self._store, self._spool.newest(), recent_readings=recent)
 
+    def exchange(self, registry: SiteRegistry) -> None:
+        """Go on with another registry; may be called from another thread."""
+        self._tables = {site.id: SiteTables(site) for site in registry}
+
     def run(self, wake: threading.Event, stop: threading.Event) -> None:
         """Forward until stopped; waits for `wake` when nothing is spooled."""
         rest_s = self._limits.forward_ms / 1000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +36,14 @@ _MOST_UNKNOWN_SITES = 1_000
 _OTHER_NAMES = "(other names)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Site files and mappings that belong together."""
+
+    tables: Mapping[str, SiteTables]
+    mappings: Mappings
+
+
 class Intake:
     """Turns batches of messages into commits; knows the registry and the limits. For one thread.
 
@@ -61,8 +69,10 @@ class Intake:
         past_births: PastBirths = no_past_births,
     ) -> None:
         self._limits = limits or IngestLimits()
-        self._tables = {site.id: SiteTables(site) for site in registry}
-        self._mappings = mappings
+        self._known = _Known({site.id: SiteTables(site) for site in registry}, mappings)
+        # What is to be known from the next batch on.
+        self._next = self._known
+        self._next_before_ms = received_before_ms
         self._decoders = Decoders(self._limits, mappings)
         self._decoders.begin(edges)
         self._past_births = past_births
@@ -74,7 +84,7 @@ class Intake:
         # By site and family, one time a device: received before this life, and in all.
         self._newest: dict[tuple[str, str], Ints] = {}
         self._since: dict[tuple[str, str], Ints] | None = {}
-        for site, tables in self._tables.items():
+        for site, tables in self._known.tables.items():
             for family, table in tables.families.items():
                 size = len(table.devices)
                 self._newest[site, family] = np.full(size, received_before_ms, np.int64)
@@ -94,18 +104,46 @@ class Intake:
         settled, since = self._settled, self._since
         if settled is None or since is None:
             return
-        for site, tables in self._tables.items():
+        for site, tables in self._known.tables.items():
             for family, table in tables.families.items():
                 before = [settled.get((site, device), NEVER) for device in table.devices]
                 known = np.array(before, np.int64)
                 self._newest[site, family] = np.maximum(known, since[site, family])
         self._since = None
 
+    def exchange(
+        self, registry: SiteRegistry, mappings: Mappings, *, received_before_ms: int
+    ) -> None:
+        """Take another registry and other mappings; for replays at once, else with the next batch.
+
+        May be called from another thread.
+
+        Args:
+            received_before_ms: Nothing that was received of a device that is new here is newer.
+        """
+        self._next_before_ms = received_before_ms
+        self._next = _Known({site.id: SiteTables(site) for site in registry}, mappings)
+
+    def _apply_exchange(self) -> None:
+        known, before = self._next, self._known
+        if known is before:
+            return
+        self._newest = _carried(self._newest, before, known, self._next_before_ms)
+        if self._since is not None:
+            self._since = _carried(self._since, before, known, NEVER)
+        decoders = Decoders(self._limits, known.mappings)
+        decoders.begin(self._decoders.edges)
+        self._decoders = decoders
+        self._topics.clear()
+        self._other_topics.clear()
+        self._known = known
+
     def take(self, messages: Sequence[RawMessage]) -> Commit:
         """One commit of all these messages; never raises for what a message holds."""
         self._apply_settled()
-        work = _Work(messages, self._tables)
-        blocks = self._judge(work)
+        self._apply_exchange()
+        work = _Work(messages, self._known.tables)
+        blocks = self._judge(work, self._decoders, self._topic)
         for site in {block.block.site for block in blocks}:
             blocks = self._cap_site(site, blocks, work)
         self._collect(work, blocks)
@@ -124,7 +162,7 @@ class Intake:
                 work.ignored[_OTHER_NAMES] = work.ignored.get(_OTHER_NAMES, 0) + count
         for index in {refusal.message for refusal in work.refusals}:
             site = work.sites[index]
-            if not site or site in self._tables or site in self._unknown_sites:
+            if not site or site in work.known or site in self._unknown_sites:
                 continue
             if len(self._unknown_sites) < _MOST_UNKNOWN_SITES:
                 self._unknown_sites.add(site)
@@ -134,18 +172,30 @@ class Intake:
     def take_again(
         self, entry: QuarantineEntry, *, correction: bool
     ) -> tuple[Commit, list[Refusal]]:
-        """A commit that replays the rows of a quarantine entry, and what is still refused.
+        """A commit that replays the rows of a quarantine entry, and what is still refused."""
+        return self.take_all_again([entry], correction=correction)[0]
+
+    def take_all_again(
+        self, entries: Sequence[QuarantineEntry], *, correction: bool
+    ) -> list[tuple[Commit, list[Refusal]]]:
+        """For each entry a commit that replays its rows, and what is still refused.
 
         The time window is judged against the entry's own time of receipt. A reading that several
         rows were joined to is replayed whole where one of its rows is meant: what is held of it
         already stays. The caller is on another thread than `take`: decoders and newest times are
         not shared.
         """
-        message = RawMessage(entry.topic, entry.payload, entry.received_ms)
-        work = _Work([message], self._tables)
-        decoders = Decoders(self._limits, self._mappings)
+        known = self._next
+        decoders = Decoders(self._limits, known.mappings)
         decoders.begin(past=self._past_births)
-        blocks = self._judge(work, decoders)
+        return [self._take_again(entry, known, decoders, correction) for entry in entries]
+
+    def _take_again(
+        self, entry: QuarantineEntry, known: _Known, decoders: Decoders, correction: bool
+    ) -> tuple[Commit, list[Refusal]]:
+        message = RawMessage(entry.topic, entry.payload, entry.received_ms)
+        work = _Work([message], known.tables)
+        blocks = self._judge(work, decoders, lambda text: parse_topic(text, known.mappings))
         refusals = work.merged_refusals()
         if entry.rows and not any(not refusal.rows for refusal in refusals):
             chosen = set(entry.rows)
@@ -170,7 +220,7 @@ class Intake:
 
     def set_aside(self, message: RawMessage) -> Commit:
         """A commit that quarantines one message whole: the last resort when decoding it fails."""
-        work = _Work([message], self._tables)
+        work = _Work([message], self._known.tables)
         work.sites[0] = self._topic(message.topic).site
         work.refusals.append(Refusal(0, "wrong_shape", "the decoder failed on it; see the log"))
         return work.commit()
@@ -180,8 +230,8 @@ class Intake:
     def _topic(self, text: str) -> Topic:
         topic = self._topics.get(text) or self._other_topics.get(text)
         if topic is None:
-            topic = parse_topic(text, self._mappings)
-            site = self._tables.get(topic.site)
+            topic = parse_topic(text, self._known.mappings)
+            site = self._known.tables.get(topic.site)
             if site is not None and topic.device in site.family_of and not topic.problem:
                 self._topics[text] = topic
             elif len(text) <= _LONGEST_TOPIC:
@@ -190,13 +240,15 @@ class Intake:
                 self._other_topics[text] = topic
         return topic
 
-    def _judge(self, work: _Work, decoders: Decoders | None = None) -> list[NormalisedBlock]:
+    def _judge(
+        self, work: _Work, decoders: Decoders, topic_of: Callable[[str], Topic]
+    ) -> list[NormalisedBlock]:
         """Good readings of the messages; the others become refusals of `work`."""
         incoming: list[tuple[int, Topic, bytes]] = []
         limit = self._limits.payload_bytes
-        tables, sites = self._tables, work.sites
+        tables, sites = work.known, work.sites
         for index, message in enumerate(work.messages):
-            topic = self._topic(message.topic)
+            topic = topic_of(message.topic)
             sites[index] = topic.site
             if topic.site not in tables:
                 site = topic.site or "without a valid id"
@@ -208,7 +260,7 @@ class Intake:
                 work.refuse(index, "unknown_topic", topic.problem)
             else:
                 incoming.append((index, topic, message.payload))
-        decoded = (decoders or self._decoders).decode(incoming, work.messages)
+        decoded = decoders.decode(incoming, work.messages)
         work.refusals += decoded.refusals
         work.ignored.update(decoded.ignored)
         work.joined = decoded.joined
@@ -296,12 +348,33 @@ class Intake:
         return parts
 
 
+def _carried(
+    times: Mapping[tuple[str, str], Ints], before: _Known, known: _Known, new_ms: int
+) -> dict[tuple[str, str], Ints]:
+    """Times by device, brought into the order of other device tables.
+
+    Args:
+        new_ms: The time of a device that was not there before.
+    """
+    carried: dict[tuple[str, str], Ints] = {}
+    for site, tables in known.tables.items():
+        held = before.tables.get(site)
+        for family, table in tables.families.items():
+            column = np.full(len(table.devices), new_ms, np.int64)
+            index = held.families[family].index if held is not None else {}
+            for position, device in enumerate(table.devices):
+                if device in index:
+                    column[position] = times[site, family][index[device]]
+            carried[site, family] = column
+    return carried
+
+
 @dataclass(slots=True)
 class _Work:
     """What becomes of one batch."""
 
     messages: Sequence[RawMessage]
-    known: Container[str]
+    known: Mapping[str, SiteTables]
     sites: list[str] = field(init=False)
     received_ms: Ints = field(init=False)
     refusals: list[Refusal] = field(default_factory=list)

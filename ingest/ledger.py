@@ -23,18 +23,37 @@ def read_ledger(
     Raises:
         StoreError: The records do not answer.
     """
+    sums = _read_sums(records, spool_dir, site, period)
+    return [LedgerHour(site, hour_ms, counts) for (_, hour_ms), counts in sorted(sums.items())]
+
+
+def read_received(
+    records: IngestRecords, spool_dir: Path, period: Period
+) -> dict[tuple[str, int], int]:
+    """Readings received by site and hour of receipt, of every site, also unknown ones.
+
+    Raises:
+        StoreError: The records do not answer.
+    """
+    sums = _read_sums(records, spool_dir, None, period)
+    return {key: counts.received for key, counts in sums.items()}
+
+
+def _read_sums(
+    records: IngestRecords, spool_dir: Path, site: str | None, period: Period
+) -> dict[tuple[str, int], LedgerCounts]:
     waiting = {
         number: read_spool_ledger(path, site, period.start_ms, period.end_ms)
         for number, path in spool_paths(spool_dir)
     }
     booked_until, booked = records.read_ledger_snapshot(site, period)
-    sums: dict[int, LedgerCounts] = defaultdict(LedgerCounts)
+    sums: dict[tuple[str, int], LedgerCounts] = defaultdict(LedgerCounts)
     for hour in booked:
-        sums[hour.hour_ms] += hour.counts
+        sums[hour.site, hour.hour_ms] += hour.counts
     for partition, commits in waiting.items():
         for commit in commits:
             booked_number = booked_until.get(book_of(partition, commit.kind), 0)
             if commit.set_aside or commit.number > booked_number:
                 for hour in commit.hours:
-                    sums[hour.hour_ms] += hour.counts
-    return [LedgerHour(site, hour_ms, sums[hour_ms]) for hour_ms in sorted(sums)]
+                    sums[hour.site, hour.hour_ms] += hour.counts
+    return sums

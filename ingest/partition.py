@@ -32,6 +32,7 @@ from ingest.probe_site import probe_topic, with_probe_site
 from ingest.rebirths import RebirthRequests
 from ingest.spool import Spool
 from ingest.subscriber import ClientFactory, MqttSubscriber
+from ingest.tally import Tally
 
 _LOG = logging.getLogger(__name__)
 _RETRY_FULL_S = 1.0
@@ -97,6 +98,7 @@ class Partition:
         failpoint: FailPoint,
     ) -> None:
         self.number = number
+        self._config = config
         self._clock = clock
         self._limits = limits = config.limits
         self.spool = Spool(
@@ -152,6 +154,7 @@ class Partition:
         self.acknowledging = Histogram()
         self._heartbeat = time.monotonic()
         self._started = False
+        self.tally = Tally()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._threads = [
@@ -217,15 +220,31 @@ class Partition:
         for receipt in received_ms:
             self.storing.observe((now_ms - receipt) / 1000)
 
+    def exchange(self, registry: SiteRegistry, mappings: Mappings) -> None:
+        """Go on with another registry and other mappings; nothing that was received is touched."""
+        known = with_probe_site(registry, self.number)
+        self.booked.know(frozenset(site.id for site in registry))
+        self.forwarder.exchange(known)
+        self.intake.exchange(
+            known, mappings, received_before_ms=self._clock.now_ms() + self._limits.future_ms
+        )
+        sites = sites_of(registry, self._config, self.number)
+        filters = filters_of(sites, self.number, mappings)
+        # Old ones stay in the session until the next start: no message is lost by a change.
+        self.spool.exchange_filters(filters)
+        self.subscriber.add_filters(filters)
+
     def append(self, commit: Commit) -> int:
         """Make a commit of our own (a replay) durable; returns its number."""
         number = self.spool.append(commit, self._clock.now_ms())
         self._wake.set()
         return number
 
-    def take_again(self, entry: QuarantineEntry, correction: bool) -> tuple[Commit, list[Refusal]]:
-        """Build the commit of a replay."""
-        return self.intake.take_again(entry, correction=correction)
+    def take_again(
+        self, entries: Sequence[QuarantineEntry], correction: bool
+    ) -> list[tuple[Commit, list[Refusal]]]:
+        """Build the commits of a replay, one an entry."""
+        return self.intake.take_all_again(entries, correction=correction)
 
     # ------------------------------------------------------------ the spool thread
 
@@ -258,6 +277,7 @@ class Partition:
 
     def _commit_and_acknowledge(self, commit: Commit, messages: Sequence[RawMessage]) -> bool:
         # A full disk pauses here: nothing is acknowledged, the inbox fills, the socket rests.
+        self.tally.begin(commit.hours)
         while True:
             self._heartbeat = time.monotonic()
             try:
@@ -272,6 +292,7 @@ class Partition:
             if self.counters.spool_state != "ok":
                 _LOG.warning("%s: there is room again", self.spool.path)
             self.counters.spool_state = "ok"
+            self.tally.finish(commit.hours)
             self.subscriber.acknowledge(messages)
             self.rebirths.ask(commit.sparkplug, self.subscriber.publish)
             # One value a commit, that of its oldest message: none waited longer.

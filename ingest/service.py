@@ -14,6 +14,8 @@ from core.sites import SiteRegistry
 from ingest.bulk_client import BulkClient
 from ingest.config import IngestConfig, IngestStatus
 from ingest.forward import FailPoint, no_failpoint
+from ingest.ledger_watch import LedgerWatch
+from ingest.mappings import Mappings
 from ingest.observing import EMPTY_LATENCIES, BookedCounts
 from ingest.partition import Partition
 from ingest.probe import Probe, ProbeStatus
@@ -26,6 +28,8 @@ _SETTLE_S = 5.0
 # Found stuck so often in a row, half a second apart, the process ends to be started again; once
 # may be a machine that was asleep.
 _STUCK_TIMES = 20
+_WATCH_EVERY_S = 15.0
+_BOUND_EVERY_S = 60.0
 
 __all__ = ["IngestConfig", "IngestService", "IngestStatus"]
 
@@ -72,8 +76,21 @@ class IngestService:
             self._close()
             raise
         self._work = [self._work_of(partition) for partition in self._partitions]
+        self._watch = LedgerWatch(
+            records,
+            config.spool_dir,
+            clock,
+            source="partitions " + ", ".join(map(str, config.partitions)),
+            tallies=[partition.tally for partition in self._partitions],
+        )
         self._stopping = threading.Event()
-        self._worker = threading.Thread(target=self._poll_requests, name="quarantine", daemon=True)
+        self._workers = [
+            threading.Thread(target=target, name=name, daemon=True)
+            for name, target in (
+                ("quarantine", self._poll_requests),
+                ("ledger-watch", self._watch_ledger),
+            )
+        ]
 
     def _make_probe(self, store: TimeSeriesStore) -> Probe | None:
         probed = [partition.number for partition in self._partitions if partition.takes_probes]
@@ -114,11 +131,44 @@ class IngestService:
                 except Exception:  # noqa: BLE001
                     _LOG.exception("quarantine work failed; it is tried again")
 
+    def _watch_ledger(self) -> None:
+        bounded_at = -_BOUND_EVERY_S
+        while True:
+            try:
+                self._watch.run_once()
+                if time.monotonic() - bounded_at >= _BOUND_EVERY_S:
+                    self._bound_quarantine()
+                    bounded_at = time.monotonic()
+            except GreendcError as error:
+                _LOG.warning("the ledger cannot be checked now: %s", error)
+            except Exception:  # noqa: BLE001
+                _LOG.exception("the check of the ledger failed; it is tried again")
+            if self._stopping.wait(_WATCH_EVERY_S):
+                return
+
+    def _bound_quarantine(self) -> None:
+        given_up = self._records.bound_quarantine(self._config.quarantine_bounds, self._clock.now())
+        if given_up:
+            _LOG.warning(
+                "the quarantine is beyond its bounds: the bytes of its oldest %d entries were "
+                "given up; `greendc audit list` names them",
+                given_up,
+            )
+
+    def exchange(self, registry: SiteRegistry, mappings: Mappings) -> None:
+        """Go on with another registry and other mappings, without losing or judging anything twice.
+
+        What comes from now on and what is replayed is judged by them; what is spooled was judged.
+        """
+        for partition in self._partitions:
+            partition.exchange(registry, mappings)
+
     def start(self) -> None:
         """Start every thread; a broker or store that is away is waited for."""
         for partition in self._partitions:
             partition.start()
-        self._worker.start()
+        for worker in self._workers:
+            worker.start()
         if self._probe is not None:
             self._probe.start()
 
@@ -150,8 +200,9 @@ class IngestService:
             self._probe.stop(1.0)
         for partition in self._partitions:
             partition.stop(deadline)
-        if self._worker.is_alive():
-            self._worker.join(timeout=max(0.1, deadline - time.monotonic()))
+        for worker in self._workers:
+            if worker.is_alive():
+                worker.join(timeout=max(0.1, deadline - time.monotonic()))
         self._close()
 
     def _close(self) -> None:
@@ -204,4 +255,6 @@ class IngestService:
                 (end for p in parts if (end := p.subscriber.broker_certificate_end_s) is not None),
                 default=None,
             ),
+            imbalances=self._watch.found,
+            ledger_checked_ms=self._watch.checked_ms,
         )

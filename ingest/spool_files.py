@@ -151,8 +151,10 @@ class SpoolLedger:
     set_aside: bool = False
 
 
-def read_spool_ledger(path: Path, site: str, start_ms: int, end_ms: int) -> list[SpoolLedger]:
-    """Counts of a site's hours in a span for every commit in a spool, from any process."""
+def read_spool_ledger(
+    path: Path, site: str | None, start_ms: int, end_ms: int
+) -> list[SpoolLedger]:
+    """Counts of a site's hours (None: of all) in a span for every commit, from any process."""
     if not path.exists():
         return []
     query = (
@@ -177,11 +179,28 @@ def read_spool_ledger(path: Path, site: str, start_ms: int, end_ms: int) -> list
         hours = tuple(
             hour
             for hour in parse_ledger(ledger)
-            if hour.site == site and start_ms <= hour.hour_ms < end_ms
+            if site in (None, hour.site) and start_ms <= hour.hour_ms < end_ms
         )
         if hours:
             found.append(SpoolLedger(number, kind, hours, bool(aside)))
     return found
+
+
+def read_set_aside(path: Path) -> list[tuple[int, int, str]]:
+    """Number, readings and reason of damaged commits, from any process."""
+    if not path.exists():
+        return []
+    try:
+        connection = open_for_reading(path)
+        try:
+            query = "SELECT number, readings, reason FROM set_aside ORDER BY number"
+            return connection.execute(query).fetchall()
+        finally:
+            connection.close()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return []  # it is being made at this moment
+        raise
 
 
 def lenient_text(text: bytes) -> str:

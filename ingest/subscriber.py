@@ -128,6 +128,14 @@ class MqttSubscriber:
         self._stopping.set()
         self._client.leave(seconds)
 
+    def add_filters(self, filters: Sequence[str]) -> None:
+        """Subscribe to further filters, now and at every connection to come."""
+        more = [text for text in filters if text not in self._filters]
+        if more:
+            self._filters += more
+            if self._connected.is_set():
+                self._subscribe(self._client, more)
+
     @property
     def is_connected(self) -> bool:
         """Whether the broker has accepted us and the subscription."""
@@ -205,14 +213,17 @@ class MqttSubscriber:
         if not self._filters:
             self._subscribed.set()
             return
+        self._subscribe(client, self._filters)
+
+    def _subscribe(self, client: paho.Client, filters: Sequence[str]) -> None:
         if self._connection.version == 5:
             # Retained messages once, at the first subscription, not at each connection.
             options = SubscribeOptions(
                 qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
             )
-            client.subscribe([(text, options) for text in self._filters])
+            client.subscribe([(text, options) for text in filters])
         else:
-            client.subscribe([(text, 1) for text in self._filters])
+            client.subscribe([(text, 1) for text in filters])
 
     def _on_connect_fail(self, client: paho.Client, userdata: object) -> None:
         self._say(f"no broker answers at {self._connection.url} (GREENDC_MQTT__URL); trying again")

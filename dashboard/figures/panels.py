@@ -32,11 +32,16 @@ _STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """One part of stacked bars; below zero it hangs."""
+    """One part of stacked bars; below zero it hangs.
+
+    Attributes:
+        label: In the margin, where its name is too long for that.
+    """
 
     name: str
     series: Series
     shade: str
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +260,7 @@ def _bar_labels(bars: Sequence[Bars]) -> list[tuple[float, str, bool]]:
     for one in bars:
         value = dict(zip(one.series.start_ms, one.series.values, strict=True)).get(starts[-1])
         height = max(0.0, value or 0.0)
-        labels.append((foot + height / 2.0, one.name, False))
+        labels.append((foot + height / 2.0, one.label or one.name, False))
         foot += height
     return labels
 

@@ -9,12 +9,16 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import ConfigurationError, GreendcError
 from core.periods import format_time
 from greendc.commands.answers import add_json, print_json, print_table
 from greendc.health import Check, check_call, check_data_dir
 from greendc.settings import Settings, load_settings, mqtt_connection
+
+if TYPE_CHECKING:
+    from storage.records.store import Records
 
 # The figures that a stock broker gets wrong for us; see docs/decisions on the broker.
 _LEAST_QUEUE = 100_000
@@ -228,6 +232,8 @@ def _check_records(settings: Settings) -> Iterator[Check]:
         count = sum(entry.count for entry in waiting)
         hint = "greendc quarantine list shows them; mend and replay, or discard with a reason"
         yield Check("quarantine", not waiting, f"{count} readings in {len(waiting)} entries", hint)
+        yield _check_ledger(settings, records)
+        yield _check_set_aside(settings)
     finally:
         records.close()
 
@@ -241,6 +247,33 @@ def _check_silent(silent: Mapping[tuple[str, str], int]) -> Check:
     detail = f"declared dead by their edge node or the broker: {', '.join(named)}{more}"
     hint = "start the device or its edge node again; it is born again by itself"
     return Check("silent devices", not silent, detail if silent else "none was declared dead", hint)
+
+
+def _check_ledger(settings: Settings, records: Records) -> Check:
+    """What the running ingester has found, and what stands in the records now."""
+    from core.clock import SystemClock
+    from greendc.health import ledger_check
+    from ingest.ledger_watch import watched_period
+
+    try:
+        found = records.find_imbalances(watched_period(SystemClock().now_ms()))
+        found += records.read_imbalances()
+    except GreendcError as error:
+        return Check("ledger", False, str(error), "check GREENDC_RECORDS__URL")
+    return ledger_check(list(dict.fromkeys(found)))
+
+
+def _check_set_aside(settings: Settings) -> Check:
+    """Damaged commits that lie in the spools."""
+    from ingest.spool_files import read_set_aside, spool_paths
+
+    found = [
+        f"commit {number} of partition {partition} ({readings} readings): {reason}"
+        for partition, path in spool_paths(settings.spool_dir)
+        for number, readings, reason in read_set_aside(path)
+    ]
+    hint = "docs/intake.md: damaged commits"
+    return Check("spool", not found, "; ".join(found) or "no damaged commit", hint)
 
 
 def _check_clock() -> Check:

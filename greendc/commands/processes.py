@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 from collections.abc import Callable
 
 from core.clock import SystemClock
-from greendc.children import ChildProcesses, stop_on_signals
+from greendc.children import ChildProcesses, call_on_hangup, stop_on_signals
 from greendc.commands.answers import settings_of
 from greendc.logs import configure_logging
 from greendc.settings import Settings
@@ -40,6 +41,7 @@ def run_ingest(settings: Settings) -> int:
     from greendc.ingest_process import IngestProcess
 
     with IngestProcess(settings, SystemClock()) as process:
+        call_on_hangup(process.reload)
         process.run_until(stop_on_signals())
     return 0
 
@@ -74,6 +76,7 @@ def run_serve(settings: Settings, config: str | None) -> int:
     base = ["--config", config] if config else []
     try:
         children.start("ingest", [*base, "ingest"], {})
+        call_on_hangup(lambda: children.send("ingest", signal.SIGHUP))
         # One configured health port serves the ingester; the analytics take any free one.
         children.start("analytics", [*base, "analytics"], {"GREENDC_HEALTH__PORT": "0"})
         children.start("dashboard", [*base, "dashboard"], {})

@@ -14,16 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 from core.clock import SystemClock
 from core.errors import ConfigurationError, Problem
-from core.ledger import QuarantineEntry
-from core.periods import format_time
+from core.ledger import QuarantineEntry, sum_counts
+from core.periods import calendar_periods, format_time
 from core.reasons import REASONS
-from greendc.commands.answers import add_json, print_json, print_table, settings_of
-from greendc.wiring import open_records
+from core.sites import Site
+from greendc.commands.answers import (
+    add_json,
+    add_period,
+    period_of,
+    print_json,
+    print_table,
+    settings_of,
+)
+from greendc.wiring import open_records, open_registry
 
 if TYPE_CHECKING:
     from storage.records.store import Records
 
 _WAIT_S = 30.0
+_WAIT_S_EACH = 0.02
 _POLL_S = 0.2
 
 
@@ -41,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     replay = actions.add_parser("replay", help="decode again and store what can be stored now")
     replay.add_argument("ids", nargs="*", metavar="ID")
     replay.add_argument("--all", action="store_true", help="every open entry")
+    replay.add_argument("--site", help="with --all: of this site")
+    replay.add_argument(
+        "--reason", choices=sorted(REASONS), help="with --all: refused for this reason"
+    )
     replay.add_argument(
         "--as-correction", action="store_true", help="a held value may be replaced by the entry's"
     )
@@ -53,6 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     discard.add_argument("--reason", required=True, dest="note")
     discard.add_argument("--as", dest="person", metavar="NAME", help="who asks")
     add_json(discard)
+    counts = actions.add_parser("counts", help="readings refused by reason over time of receipt")
+    counts.add_argument("--site", required=True)
+    add_period(counts)
+    counts.add_argument("--by", choices=("hour", "day"), default="hour", help="default: hour")
+    add_json(counts)
     reasons = actions.add_parser("reasons", help="the table of reason codes")
     add_json(reasons)
 
@@ -61,8 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Carry out one action."""
     if arguments.action == "reasons":
         return _print_reasons(as_json=arguments.json)
-    records = open_records(settings_of(arguments))
+    settings = settings_of(arguments)
+    records = open_records(settings)
     try:
+        if arguments.action == "counts":
+            site = open_registry(settings).site(arguments.site)
+            return _print_counts(records, site, arguments)
         if arguments.action == "list":
             entries = records.read_quarantine(
                 sites=[arguments.site] if arguments.site else None,
@@ -146,28 +168,48 @@ def _print_entry(entry: QuarantineEntry, as_json: bool) -> int:
     return 0
 
 
-def _request(records: Records, arguments: argparse.Namespace) -> int:
-    ids = list(arguments.ids)
-    if arguments.action == "replay" and arguments.all:
-        ids = [entry.id for entry in records.read_quarantine()]
-    elif not ids:
-        raise ConfigurationError(
-            [Problem("arguments", "ID", "no entry named", "name entries, or use --all")]
-        )
-    for entry_id in ids:
-        records.read_quarantine_entry(entry_id)
-    if not ids:
-        outcome: dict[str, str] = {}
+def _print_counts(records: Records, site: Site, arguments: argparse.Namespace) -> int:
+    period = period_of(arguments, site)
+    pieces = list(calendar_periods(period, site.zone, arguments.by))
+    counts = sum_counts(records.count_quarantine(site.id, period), pieces)
+    names = ("entries", "quarantined", "open", "replayed", "discarded")
+    rows = [
+        {
+            "start": format_time(count.start_ms),
+            "end": format_time(count.end_ms),
+            "reason": count.reason,
+            **{name: getattr(count, name) for name in names},
+        }
+        for count in counts
+    ]
+    if arguments.json:
+        print_json(rows)
     else:
-        request_id = records.request_quarantine_work(
-            arguments.action,
+        lines = [(row["start"], row["reason"], *[row[name] for name in names]) for row in rows]
+        print_table(["from", "reason", *names], lines)
+    return 0
+
+
+def _request(records: Records, arguments: argparse.Namespace) -> int:
+    outcome: dict[str, str] = {}
+    # One request a site: each site has an ingester of its own that carries it out.
+    filed = [
+        (
+            records.request_quarantine_work(
+                arguments.action,
+                ids,
+                as_correction=getattr(arguments, "as_correction", False),
+                requested_by=arguments.person or getpass.getuser(),
+                note=getattr(arguments, "note", ""),
+                now=SystemClock().now(),
+            ),
             ids,
-            as_correction=getattr(arguments, "as_correction", False),
-            requested_by=arguments.person or getpass.getuser(),
-            note=getattr(arguments, "note", ""),
-            now=SystemClock().now(),
         )
-        outcome = _wait(records, request_id, ids)
+        for ids in _ids_by_site(records, arguments)
+    ]
+    deadline = time.monotonic() + _WAIT_S + _WAIT_S_EACH * sum(len(ids) for _, ids in filed)
+    for request_id, ids in filed:
+        outcome.update(_wait(records, request_id, ids, deadline))
     if arguments.json:
         print_json([{"id": entry_id, "outcome": text} for entry_id, text in outcome.items()])
     else:
@@ -175,8 +217,25 @@ def _request(records: Records, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _wait(records: Records, request_id: int, ids: list[str]) -> dict[str, str]:
-    deadline = time.monotonic() + _WAIT_S
+def _ids_by_site(records: Records, arguments: argparse.Namespace) -> list[list[str]]:
+    by_site: dict[str, list[str]] = {}
+    if arguments.action == "replay" and arguments.all:
+        chosen = [arguments.site] if arguments.site else None
+        for site in records.read_quarantine_sites():
+            if chosen is None or site in chosen:
+                found = records.read_quarantine_ids(sites=[site], reason=arguments.reason)
+                by_site[site] = found
+        return [ids for ids in by_site.values() if ids]
+    if not arguments.ids:
+        raise ConfigurationError(
+            [Problem("arguments", "ID", "no entry named", "name entries, or use --all")]
+        )
+    for entry_id in dict.fromkeys(arguments.ids):
+        by_site.setdefault(records.read_quarantine_entry(entry_id).site, []).append(entry_id)
+    return list(by_site.values())
+
+
+def _wait(records: Records, request_id: int, ids: list[str], deadline: float) -> dict[str, str]:
     while time.monotonic() < deadline:
         request = records.read_quarantine_request(request_id)
         if request.state == "done":

@@ -41,7 +41,7 @@ from core.errors import (
 
 # The newest step of the schema, and all before it that can be brought up to it.
 HEAD = "0004"
-KNOWN_STEPS = ("0001", "0002", "0004")
+KNOWN_STEPS = ("0001", "0002", "0003", "0004")
 
 BUSY_S = 30.0
 _BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)

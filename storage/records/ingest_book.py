@@ -1,4 +1,4 @@
-"""Ledger, quarantine and the work on it: what `core.ports.IngestRecords` promises.
+"""Commits and the ledger: what `core.ports.IngestRecords` promises, with `quarantine_book`.
 
 The law of the ledger (received = stored + duplicate + quarantined + rejected) is a constraint of
 the table, so a transaction that would break it does not happen.
@@ -8,43 +8,26 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import Connection, Row, case, func, insert, select, update
+from sqlalchemy import Connection, case, insert, select
 
-from core.errors import NotFoundError, StoreRejectedError
+from core.errors import StoreRejectedError
 from core.ledger import (
     HOUR_MS,
     CommitOutcome,
     LedgerCounts,
     LedgerHour,
-    QuarantineEntry,
-    QuarantineRequest,
 )
 from core.periods import Period
 from storage.records import tables as t
-from storage.records.database import RecordsDatabase, from_us, to_us
+from storage.records.database import RecordsDatabase
 from storage.records.dirty_spans import merge_dirty
+from storage.records.quarantine_book import move_replayed
 from storage.records.silence_book import SilenceBook
 
 _log = logging.getLogger(__name__)
-
-_ENTRY_ID = re.compile(r"\Aq(\d{8,18})\Z", re.ASCII)
-
-
-def entry_id(number: int) -> str:
-    """Id of a quarantine entry: short, never given twice, and in the order of booking."""
-    return f"q{number:08d}"
-
-
-def entry_number(text: str) -> int | None:
-    """The number inside an id; None where it is none."""
-    match = _ENTRY_ID.match(text)
-    return int(match.group(1)) if match else None
 
 
 class IngestBook(SilenceBook):
@@ -80,8 +63,7 @@ class IngestBook(SilenceBook):
             merge_dirty(connection, outcome.dirty)
             self._add_seen(connection, outcome)
             self._add_silences(connection, outcome)
-            for name, counts in outcome.replayed.items():
-                _move_replayed(connection, name, *counts)
+            move_replayed(connection, outcome.replayed)
         return True
 
     def applied_commit(self, partition: int) -> int:
@@ -97,14 +79,18 @@ class IngestBook(SilenceBook):
     def read_ledger(self, site: str, period: Period) -> list[LedgerHour]:
         """Booked hours of receipt that start in the period, ascending."""
         with self._database.reading() as connection:
-            return _read_hours(connection, site, period)
+            return read_hours(connection, site, period)
 
     def read_ledger_snapshot(
-        self, site: str, period: Period
+        self, site: str | None, period: Period
     ) -> tuple[dict[int, int], list[LedgerHour]]:
-        """In one snapshot: applied commit number per partition, and the booked hours."""
+        """In one snapshot: applied commit number per partition, and the booked hours.
+
+        Args:
+            site: None for every site, also those that are in no registry.
+        """
         with self._database.reading() as connection:
-            hours = _read_hours(connection, site, period)
+            hours = read_hours(connection, site, period)
             rows = connection.execute(
                 select(t.applied_commit.c.partition, t.applied_commit.c.number)
             )
@@ -132,82 +118,6 @@ class IngestBook(SilenceBook):
             statement.on_conflict_do_update(index_elements=["site", "hour_ms"], set_=added), rows
         )
 
-    # ------------------------------------------------------------ quarantine
-
-    def read_quarantine(
-        self,
-        *,
-        sites: Sequence[str] | None = None,
-        reason: str | None = None,
-        state: str | None = "open",
-        limit: int | None = None,
-    ) -> list[QuarantineEntry]:
-        """Entries, newest first."""
-        table = t.quarantine_entry
-        query = select(table).order_by(table.c.received_ms.desc(), table.c.number.desc())
-        if sites is not None:
-            query = query.where(table.c.site.in_(list(sites)))
-        if reason is not None:
-            query = query.where(table.c.reason == reason)
-        if state is not None:
-            query = query.where(table.c.state == state)
-        if limit is not None:
-            query = query.limit(limit)
-        with self._database.reading() as connection:
-            return [_entry_of(row) for row in connection.execute(query)]
-
-    def count_open_quarantine(self) -> dict[str, tuple[int, int]]:
-        """Open entries and their readings, by site."""
-        table = t.quarantine_entry
-        query = (
-            select(table.c.site, func.count(), func.sum(table.c.readings))
-            .where(table.c.state == "open")
-            .group_by(table.c.site)
-        )
-        with self._database.reading() as connection:
-            return {site: (int(n), int(sum_)) for site, n, sum_ in connection.execute(query)}
-
-    def read_quarantine_entry(self, entry_id: str) -> QuarantineEntry:
-        """One entry, in any state.
-
-        Raises:
-            NotFoundError: No such entry.
-        """
-        number = entry_number(entry_id)
-        if number is not None:
-            table = t.quarantine_entry
-            with self._database.reading() as connection:
-                row = connection.execute(select(table).where(table.c.number == number)).first()
-            if row is not None:
-                return _entry_of(row)
-        raise NotFoundError(
-            f"no quarantine entry {entry_id!r}; `greendc quarantine list` shows those that exist"
-        )
-
-    def discard_quarantine(self, entry_id: str, *, by: str, note: str, now: datetime) -> bool:
-        """Mark an open entry discarded and show its count as discarded in the ledger hour.
-
-        Returns:
-            False when there is no such open entry.
-        """
-        number = entry_number(entry_id)
-        table = t.quarantine_entry
-        with self._database.writing() as connection:
-            row = connection.execute(
-                select(table.c.site, table.c.received_ms, table.c.readings)
-                .where(table.c.number == number, table.c.state == "open")
-                .with_for_update()
-            ).first()
-            if row is None:
-                return False
-            site, received_ms, count = row
-            closed = {"state": "discarded", "closed_us": to_us(now), "closed_by": by}
-            connection.execute(
-                update(table).where(table.c.number == number).values(**closed, closed_note=note)
-            )
-            _change_hour(connection, site, received_ms, {"discarded": count})
-        return True
-
     def _add_entries(self, connection: Connection, outcome: CommitOutcome) -> None:
         if outcome.quarantined:
             connection.execute(
@@ -223,6 +133,8 @@ class IngestBook(SilenceBook):
                         "rows": json.dumps(entry.rows, separators=(",", ":")),
                         "payload": entry.payload,
                         "state": "open",
+                        "refused": entry.count,
+                        "held_bytes": len(entry.payload) + len(entry.topic) + len(entry.detail),
                     }
                     for entry in outcome.quarantined
                 ],
@@ -243,68 +155,6 @@ class IngestBook(SilenceBook):
                     }
                     for entry in outcome.rejected
                 ],
-            )
-
-    # ------------------------------------------------------------ requests
-
-    def request_quarantine_work(
-        self,
-        action: str,
-        entry_ids: Sequence[str],
-        *,
-        as_correction: bool,
-        requested_by: str,
-        note: str,
-        now: datetime,
-    ) -> int:
-        """File a replay or discard; returns the request's id."""
-        with self._database.writing() as connection:
-            done = connection.execute(
-                insert(t.quarantine_request).values(
-                    action=action,
-                    entry_ids=json.dumps(list(entry_ids)),
-                    as_correction=as_correction,
-                    requested_by=requested_by,
-                    note=note,
-                    requested_us=to_us(now),
-                    state="waiting",
-                    outcome="{}",
-                )
-            )
-            key = done.inserted_primary_key
-            assert key is not None
-            return int(key[0])
-
-    def read_quarantine_requests(self, *, state: str = "waiting") -> list[QuarantineRequest]:
-        """Requests, oldest first."""
-        table = t.quarantine_request
-        with self._database.reading() as connection:
-            rows = connection.execute(
-                select(table).where(table.c.state == state).order_by(table.c.id)
-            )
-            return [_request_of(row) for row in rows]
-
-    def read_quarantine_request(self, request_id: int) -> QuarantineRequest:
-        """One request.
-
-        Raises:
-            NotFoundError: No such request.
-        """
-        table = t.quarantine_request
-        with self._database.reading() as connection:
-            row = connection.execute(select(table).where(table.c.id == request_id)).first()
-        if row is None:
-            raise NotFoundError(f"no request {request_id} for work on the quarantine")
-        return _request_of(row)
-
-    def finish_quarantine_request(self, request_id: int, outcome: Mapping[str, str]) -> None:
-        """Mark a request done with its outcome per entry."""
-        table = t.quarantine_request
-        with self._database.writing() as connection:
-            connection.execute(
-                update(table)
-                .where(table.c.id == request_id)
-                .values(state="done", outcome=json.dumps(dict(outcome)))
             )
 
     # ------------------------------------------------------------ what was seen
@@ -351,95 +201,15 @@ class IngestBook(SilenceBook):
             )
 
 
-def _read_hours(connection: Connection, site: str, period: Period) -> list[LedgerHour]:
+def read_hours(connection: Connection, site: str | None, period: Period) -> list[LedgerHour]:
+    """Booked hours of a site, or of all (None), that start in the period, ascending."""
     table = t.ledger_hour
-    rows = connection.execute(
-        select(table)
-        .where(
-            table.c.site == site,
-            table.c.hour_ms >= period.start_ms,
-            table.c.hour_ms < period.end_ms,
-        )
-        .order_by(table.c.hour_ms)
-    )
+    query = select(table).where(table.c.hour_ms >= period.start_ms, table.c.hour_ms < period.end_ms)
+    if site is not None:
+        query = query.where(table.c.site == site)
+    rows = connection.execute(query.order_by(table.c.hour_ms))
     names = (*t.LEDGER_COUNTS, *t.LEDGER_NOTES)
     return [
         LedgerHour(row.site, row.hour_ms, LedgerCounts(**{n: getattr(row, n) for n in names}))
         for row in rows
     ]
-
-
-def _move_replayed(
-    connection: Connection, name: str, stored: int, duplicate: int, refused: int
-) -> None:
-    """Move the readings of a replayed entry, in its hour of receipt.
-
-    A replay may find more or fewer readings than the entry stands for (a message that could not be
-    parsed counts as one): the entry's own count is what moves, less what is refused again. Then
-    the entry stays open for the rest.
-    """
-    table = t.quarantine_entry
-    row = connection.execute(
-        select(table.c.site, table.c.received_ms, table.c.readings)
-        .where(table.c.number == entry_number(name), table.c.state == "open")
-        .with_for_update()
-    ).first()
-    if row is None:
-        _log.warning("quarantine entry %s was replayed but is not open; its counts stay", name)
-        return
-    site, received_ms, count = row
-    moved = max(count - refused, 0) if stored or duplicate else 0
-    as_stored = min(stored, moved)
-    rest = count - moved
-    changes = {"readings": rest} if rest else {"state": "replayed"}
-    connection.execute(update(table).where(table.c.number == entry_number(name)).values(**changes))
-    if moved:
-        changed = {
-            "quarantined": -moved,
-            "stored": as_stored,
-            "duplicate": moved - as_stored,
-        }
-        _change_hour(connection, site, received_ms, changed)
-
-
-def _change_hour(
-    connection: Connection, site: str, received_ms: int, changes: Mapping[str, int]
-) -> None:
-    table = t.ledger_hour
-    hour_ms = received_ms - received_ms % HOUR_MS
-    done = connection.execute(
-        update(table)
-        .where(table.c.site == site, table.c.hour_ms == hour_ms)
-        .values({name: table.c[name] + change for name, change in changes.items()})
-    )
-    if done.rowcount != 1:
-        raise StoreRejectedError(f"the ledger of {site} has no hour {hour_ms} for this entry")
-
-
-def _entry_of(row: Row[Any]) -> QuarantineEntry:
-    return QuarantineEntry(
-        id=entry_id(row.number),
-        received_ms=row.received_ms,
-        site=row.site,
-        topic=row.topic,
-        reason=row.reason,
-        detail=row.detail,
-        count=row.readings,
-        rows=tuple(json.loads(row.rows)),
-        payload=bytes(row.payload),
-        state=row.state,
-    )
-
-
-def _request_of(row: Row[Any]) -> QuarantineRequest:
-    return QuarantineRequest(
-        id=row.id,
-        action=row.action,
-        entry_ids=tuple(json.loads(row.entry_ids)),
-        as_correction=bool(row.as_correction),
-        requested_by=row.requested_by,
-        note=row.note,
-        requested_at=from_us(row.requested_us),
-        state=row.state,
-        outcome=json.loads(row.outcome),
-    )

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from storage.records.account_book import AccountBook
+from storage.records.audit_book import AuditBook
 from storage.records.database import RecordsDatabase
 from storage.records.ingest_book import IngestBook
+from storage.records.ledger_check import LedgerCheckBook
+from storage.records.quarantine_book import QuarantineBook
+from storage.records.quarantine_bounds import QuarantineBoundsBook
+from storage.records.quarantine_requests import QuarantineRequestBook
 from storage.records.report_book import ReportBook
 from storage.records.rollup_book import RollupBook
 
 
-class Records(IngestBook, RollupBook, AccountBook, ReportBook):
+class Records(
+    IngestBook,
+    QuarantineBook,
+    QuarantineBoundsBook,
+    QuarantineRequestBook,
+    LedgerCheckBook,
+    RollupBook,
+    AccountBook,
+    AuditBook,
+    ReportBook,
+):
     """Ledger, quarantine, dirty spans, events, accounts, audit and reports in one SQL database.
 
     Thread-safe, and several processes may use one database. `Records.open` is the way in: it

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -38,11 +39,11 @@ METADATA = MetaData(
 Number = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def clean_words(text: str) -> str:
+def clean_words(words: str) -> str:
     r"""Text that every database takes: lone surrogates and NUL become `\ud800` and `\x00`."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+    if words.isascii() and "\0" not in words:
+        return words
+    return words.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
 
 
 class Words(TypeDecorator[str]):
@@ -83,6 +84,18 @@ ledger_hour = Table(
     CheckConstraint("discarded >= 0 AND discarded <= quarantined", name="discarded"),
 )
 
+# Alarms: hours that disagree with what they count, as each checker last found them.
+ledger_imbalance = Table(
+    "ledger_imbalance",
+    METADATA,
+    Column("source", Text, primary_key=True),
+    Column("site", Words, primary_key=True),
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("booked", BigInteger, nullable=False),
+    Column("found", BigInteger, nullable=False),
+)
+
 applied_commit = Table(
     "applied_commit",
     METADATA,
@@ -106,9 +119,22 @@ quarantine_entry = Table(
     Column("closed_us", BigInteger),
     Column("closed_by", Words),
     Column("closed_note", Words),
+    # Readings at the beginning: a replay in parts takes from `readings`, never from this.
+    Column("refused", BigInteger, nullable=False, server_default="0"),
+    # Of payload, topic and detail; zero once the payload was given up: then it is empty.
+    Column("held_bytes", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("state IN ('open', 'replayed', 'discarded')", name="state"),
     CheckConstraint("readings >= 0", name="readings"),
     Index(None, "state", "received_ms"),
+    Index(None, "site", "received_ms"),
+    # The oldest that hold bytes, and the sum of all, without a look at the rows.
+    Index(
+        None,
+        "received_ms",
+        "held_bytes",
+        sqlite_where=text("held_bytes > 0"),
+        postgresql_where=text("held_bytes > 0"),
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -124,6 +150,7 @@ rejected_entry = Table(
     Column("readings", BigInteger, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("head", LargeBinary, nullable=False),
+    Index(None, "received_ms"),
     sqlite_autoincrement=True,
 )
 

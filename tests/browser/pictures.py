@@ -20,6 +20,7 @@ PAGES = {
     "water": "/s/{site}/water",
     "solar": "/s/{site}/solar",
     "accelerators": "/s/{site}/accelerators",
+    "intake": "/s/{site}/intake",
     "about": "/s/{site}/about",
     "reports": "/reports",
 }

@@ -15,6 +15,7 @@ from core.clock import SystemClock
 from core.periods import from_ms
 from dashboard import server
 from dashboard.app import create_app
+from dashboard.intake_desk import IntakeDesk
 from dashboard.readiness import ReadinessReport
 from dashboard.settings import BoardSettings
 from reports.archive import ReportArchive
@@ -43,6 +44,8 @@ def main() -> None:
         ),
         clock=SystemClock(),
         health=lambda: ReadinessReport(()),
+        ledger=records,
+        intake=IntakeDesk(records.read_ledger, records),
         report_records=records,
         report_archive=ReportArchive(folder / "reports"),
     )

@@ -172,8 +172,8 @@ def test_readings_put_aside_are_counted() -> None:
 def test_the_order_is_the_declared_one() -> None:
     names = [condition.value for condition in sorted(Condition, key=lambda one: one.rank)]
     assert names == [
-        "unread", "stale", "no_data", "late", "incomplete", "refused", "silent", "provisional",
-        "above_target", "quarantined", "normal", "hidden", "planned",
+        "unread", "imbalanced", "stale", "no_data", "late", "incomplete", "refused", "silent",
+        "provisional", "above_target", "quarantined", "normal", "hidden", "planned",
     ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from core.ledger import LedgerCounts, LedgerHour
+from core.ledger import Imbalance, LedgerCounts, LedgerHour
 from core.periods import Period
 from core.sites import SiteRegistry
 from dashboard.settings import BoardSettings
@@ -212,6 +212,9 @@ def test_a_store_that_never_answered(
 
 def test_readings_put_aside_are_told(make_app: Callable[..., FastAPI]) -> None:
     class Ledger:
+        def read_imbalances(self, site: str | None = None) -> list[Imbalance]:
+            return []
+
         def read_ledger(self, site: str, period: Period) -> list[LedgerHour]:
             count = 7 if site == "kakao-ansan" else 0
             return [LedgerHour(site, 0, LedgerCounts(received=count, quarantined=count))]

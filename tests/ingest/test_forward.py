@@ -257,7 +257,7 @@ def test_replay_moves_a_reading_to_its_own_hour_and_only_once(bench: Bench) -> N
         bench.records,
         bench.clock,
         owns=lambda site: True,
-        take_again=lambda e, correction: bench.intake.take_again(e, correction=correction),
+        take_again=lambda e, correction: bench.intake.take_all_again(e, correction=correction),
         append=lambda commit: bench.spool.append(commit, bench.clock.now_ms()),
         settle=lambda number: bench.drain() is None,
     )
