@@ -87,7 +87,18 @@ class StoreMisconfiguredError(StoreError):
 
 
 class StoreRejectedError(StoreError):
-    """The store refuses the data itself; a smaller batch without the culprit may pass."""
+    """The store refuses the data itself; a smaller batch without the culprit may pass.
+
+    Attributes:
+        dropped: How many readings the store says that it left out while it took the others; None
+            where it took none of them, or does not say.
+        answer: The store's own words, without the address that stands in the message.
+    """
+
+    def __init__(self, message: str, dropped: int | None = None, answer: str = "") -> None:
+        self.dropped = dropped
+        self.answer = answer
+        super().__init__(message)
 
 
 class BrokerUnavailableError(GreendcError):

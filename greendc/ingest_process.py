@@ -33,6 +33,7 @@ from greendc.wiring import (
     open_store,
     prepare_data_dir,
 )
+from ingest.limits import IngestLimits
 from ingest.service import IngestConfig, IngestService, IngestStatus
 
 _LOG = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class IngestProcess:
                 partition_table=settings.ingest.partition_table,
                 spool_dir=settings.spool_dir,
                 site_readings_per_s=settings.ingest.site_readings_per_s,
+                limits=IngestLimits(spool_bytes=settings.ingest.spool_bytes),
                 mappings=mappings,
                 probe_s=settings.ingest.probe_s,
                 quarantine_bounds=QuarantineBounds(
@@ -164,6 +166,9 @@ class IngestProcess:
             Check("threads", not status.stuck, threads, "start the process again"),
             Check("spool", status.spool_state == "ok", spool, "make room on the disk"),
             check_call("store", self._store.check, "check GREENDC_TIMESERIES__…"),
+            # What the store says to the work itself: a token that may read and not write passes the
+            # check above.
+            Check("forwarding", status.store_state == "ok", status.store_state),
             check_call("records", self._records.check, "check GREENDC_RECORDS__URL"),
             check_data_dir(self._settings.data_dir),
             ledger_check(status.imbalances),

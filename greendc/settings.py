@@ -26,6 +26,7 @@ from pydantic import (
 
 from core.connections import MqttConnection
 from core.errors import ConfigurationError, Problem
+from ingest.limits import LEAST_SPOOL_BYTES, IngestLimits
 
 PREFIX = "GREENDC_"
 TEST_PREFIX = "GREENDC_TEST_"
@@ -89,6 +90,7 @@ class IngestSettings(_Section):
     site_readings_per_s: Annotated[float, Field(gt=0)] = 100_000
     # Off unless asked for: another's broker need not let us publish, and may hang up on us for it.
     probe_s: Annotated[float, Field(ge=0, le=86_400)] = 0
+    spool_bytes: Annotated[int, Field(ge=0)] = IngestLimits().spool_bytes
     # Of payloads with their topics; 0 = no bound.
     quarantine_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
     quarantine_days: Annotated[int, Field(ge=0)] = 90
@@ -98,6 +100,16 @@ class IngestSettings(_Section):
     def _whole_days(cls, value: int) -> int:
         if value == 1:
             raise ValueError("at least 2 days: the ledger of the last 24 hours is checked by them")
+        return value
+
+    @field_validator("spool_bytes")
+    @classmethod
+    def _holds_a_commit(cls, value: int) -> int:
+        if 0 < value < LEAST_SPOOL_BYTES:
+            raise ValueError(
+                f"a spool needs room for its largest commit: {LEAST_SPOOL_BYTES} bytes or more, "
+                "or 0 for as much as the disk holds"
+            )
         return value
 
     @field_validator("partitions", mode="before")

@@ -163,7 +163,8 @@ class Classifier:
         held = family.find(wanted)
         above = family.complete_above
         unsure = [instant for instant in wanted if instant[1] <= above[instant[0]]]
-        for instant, values in self._ask(block.site, block.family, family, unsure).items():
+        asked = ask_store(self._store, block.site, block.family, family.names, unsure)
+        for instant, values in asked.items():
             # What memory says is younger: it may not have reached the store yet.
             held[instant] = {**values, **held.get(instant, {})}
         columns = [(name, column) for name, column in block.values.items()]
@@ -176,40 +177,54 @@ class Classifier:
             if codes[row] == STORED:
                 known.update(reading)
 
-    def _ask(self, site: str, family_name: str, family: Family, wanted: Sequence[Instant]) -> Held:
-        """What the store holds at these instants."""
-        held: Held = {}
-        if not wanted:
-            return held
-        devices = sorted({device for device, _ in wanted})
-        times = np.unique(np.array([time_ms for _, time_ms in wanted], np.int64))
-        runs = np.split(times, np.flatnonzero(np.diff(times) > _APART_MS) + 1)
-        few = len(devices) == 1 and len(times) <= _FEW
-        if few or (len(runs) > _MOST_RUNS and len(devices) <= _MOST_RUNS):
-            for device in devices:
-                found = self._store.read_instants(
-                    site,
-                    family_name,
-                    family.names[device],
-                    [time_ms for of, time_ms in wanted if of == device],
-                )
-                for time_ms, values in found.items():
-                    held[device, time_ms] = dict(values)
-            return held
-        asked = set(wanted)
-        positions = {family.names[device]: device for device in devices}
-        # Naming most devices of a family costs a store more than reading them all.
-        named = list(positions) if len(devices) <= _FEW else None
-        for run in runs:
-            period = Period.of_ms(int(run[0]), int(run[-1]) + 1)
-            for series in self._store.read_samples(site, family_name, period, devices=named):
-                device = positions.get(series.key.device, -1)
-                hits = np.flatnonzero(np.isin(series.time_ms, run)) if device >= 0 else ()
-                for hit in hits:
-                    instant = (device, int(series.time_ms[hit]))
-                    if instant in asked:
-                        held.setdefault(instant, {})[series.key.metric] = float(series.value[hit])
+
+def ask_store(
+    store: TimeSeriesStore,
+    site: str,
+    family: str,
+    names: Sequence[str],
+    wanted: Sequence[Instant],
+) -> Held:
+    """What a store holds at these instants: (device position, time) -> metric -> value.
+
+    Args:
+        names: Device names by position.
+
+    Raises:
+        StoreError: The store could not be asked.
+    """
+    held: Held = {}
+    if not wanted:
         return held
+    devices = sorted({device for device, _ in wanted})
+    times = np.unique(np.array([time_ms for _, time_ms in wanted], np.int64))
+    runs = np.split(times, np.flatnonzero(np.diff(times) > _APART_MS) + 1)
+    few = len(devices) == 1 and len(times) <= _FEW
+    if few or (len(runs) > _MOST_RUNS and len(devices) <= _MOST_RUNS):
+        for device in devices:
+            found = store.read_instants(
+                site,
+                family,
+                names[device],
+                [time_ms for of, time_ms in wanted if of == device],
+            )
+            for time_ms, values in found.items():
+                held[device, time_ms] = dict(values)
+        return held
+    asked = set(wanted)
+    positions = {names[device]: device for device in devices}
+    # Naming most devices of a family costs a store more than reading them all.
+    named = list(positions) if len(devices) <= _FEW else None
+    for run in runs:
+        period = Period.of_ms(int(run[0]), int(run[-1]) + 1)
+        for series in store.read_samples(site, family, period, devices=named):
+            device = positions.get(series.key.device, -1)
+            hits = np.flatnonzero(np.isin(series.time_ms, run)) if device >= 0 else ()
+            for hit in hits:
+                instant = (device, int(series.time_ms[hit]))
+                if instant in asked:
+                    held.setdefault(instant, {})[series.key.metric] = float(series.value[hit])
+    return held
 
 
 def judge(known: Mapping[str, float], reading: Mapping[str, float], *, correction: bool) -> int:

@@ -29,7 +29,8 @@ from core.ledger import CommitOutcome
 from core.ports import IngestRecords, TimeSeriesStore
 from core.samples import ReadingBlock
 from core.sites import SiteRegistry
-from ingest.commits import REFUSED, STORED
+from ingest.commits import STORED
+from ingest.culprits import mark_culprits
 from ingest.duplicates import Classifier
 from ingest.families import SiteTables
 from ingest.limits import IngestLimits
@@ -44,8 +45,8 @@ _LONGEST_ASKED_S = 300.0
 # Refusals are booked in small groups, and after each the readings have their turn: a site that
 # sends nothing but nonsense keeps nobody's readings from the store.
 _REFUSED_BYTES = 64 * 1024
-# So many refused readings, and none accepted, are no poison: the store refuses us.
-_ALL_REFUSED = 50
+# While the store is left alone, refusals are booked this often.
+_REFUSALS_EVERY_S = 1.0
 
 FailPoint = Callable[[str], None]
 Settled = Callable[[Mapping[tuple[str, str], int]], None]
@@ -99,6 +100,7 @@ class Forwarder:
                 self._ask_booked(book_of(spool.partition, kind))
         self._pause_s = 0.5
         self._refusals_wait = False
+        self._rival = ""
         self.state = "starting"
         self.forwarded = 0
 
@@ -130,10 +132,11 @@ class Forwarder:
                 wait_s = error.retry_after_s if error.retry_after_s is not None else self._pause_s
                 self._say(f"the store is away, readings are kept in the spool: {error}")
                 self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2)
-                stop.wait(min(wait_s, _LONGEST_ASKED_S) * random.uniform(1.0, 1.25))  # noqa: S311
+                wait_s = min(wait_s, _LONGEST_ASKED_S) * random.uniform(1.0, 1.25)  # noqa: S311
+                self._rest(stop, wait_s)
             except StoreMisconfiguredError as error:
                 self._say(f"the store refuses us, readings are kept in the spool: {error}")
-                stop.wait(min(self._pause_s, _SLOW_PAUSE_S))
+                self._rest(stop, min(self._pause_s, _SLOW_PAUSE_S))
                 self._pause_s = min(_SLOW_PAUSE_S, self._pause_s * 2)
             except SpoolFullError as error:
                 self._say(str(error))
@@ -144,6 +147,18 @@ class Forwarder:
                 self.state = "failed, see the log"
                 self._classifier = self._new_classifier()
                 stop.wait(5.0)
+
+    def _rest(self, stop: threading.Event, seconds: float) -> None:
+        """Leave the store alone for so long; refusals need none, and are booked meanwhile."""
+        until = time.monotonic() + seconds
+        with suppress(StoreError, SpoolFullError):
+            while (left := until - time.monotonic()) > 0:
+                if stop.wait(0.0 if self._refusals_wait else min(left, _REFUSALS_EVERY_S)):
+                    return
+                if not self._rival:
+                    self._book_refusals()
+        # The records are away, too.
+        stop.wait(max(0.0, until - time.monotonic()))
 
     def _say(self, text: str) -> None:
         # Once per change: an outage of a night is two lines, not ten thousand.
@@ -163,6 +178,9 @@ class Forwarder:
         Raises:
             StoreError: Nothing is lost, call again later.
         """
+        if self._rival:
+            # What is in the spool stays there: by number it would pass for booked.
+            raise StoreMisconfiguredError(self._rival)
         # Refusals first: they need no store, and somebody may be waiting to mend them.
         return self._book_refusals() + self._forward_readings()
 
@@ -188,7 +206,11 @@ class Forwarder:
         self._spool.begin_above(self._above[book])
 
     def _book(
-        self, kind: int, group: Sequence[SpooledCommit], codes: Sequence[Sequence[_Verdicts]]
+        self,
+        kind: int,
+        group: Sequence[SpooledCommit],
+        codes: Sequence[Sequence[_Verdicts]],
+        refusal: str = "",
     ) -> None:
         book, number = book_of(self._spool.partition, kind), group[-1].number
         commits = [spooled.commit for spooled in group]
@@ -197,10 +219,18 @@ class Forwarder:
             number,
             list(zip(commits, codes, strict=True)),
             self._multipliers,
+            refusal,
         )
         # Whether it was booked is unknown until it answers: then the records are asked again.
         del self._above[book]
-        self._records.apply_commit(outcome)
+        if not self._records.apply_commit(outcome):
+            # We know what was booked, and these numbers were above it.
+            self._rival = (
+                f"the records have booked other commits of partition {self._spool.partition} under "
+                "our numbers: another process works on a copy of its spool; end one of the two, "
+                "and have what was sent since the copy was made sent again"
+            )
+            raise StoreMisconfiguredError(self._rival)
         self._above[book] = number
         if self._booked is not None:
             self._booked(outcome, [spooled.received_ms for spooled in group])
@@ -230,11 +260,13 @@ class Forwarder:
         group = list(takewhile(lambda spooled: (spooled.verdicts is not None) is kept, group))
         codes = self._classify(group, kept=kept)
         self._failpoint("write")
-        if self._write(group, codes):
-            verdicts = _packed(group, codes)
-            self._spool.classify(verdicts, {})
+        refusal = self._write(group, codes)
+        if refusal is not None:
+            # Remembered as held, a refused reading would make its own replay a duplicate.
+            self._classifier = self._new_classifier()
+            self._spool.classify(_packed(group, codes), {})
         self._failpoint("book")
-        self._book(READINGS, group, codes)
+        self._book(READINGS, group, codes, refusal or "")
         readings = sum(spooled.commit.readings for spooled in group)
         self.forwarded += readings
         return max(1, readings) + known
@@ -262,8 +294,13 @@ class Forwarder:
 
     # ------------------------------------------------------------ writing
 
-    def _write(self, group: Sequence[SpooledCommit], codes: Sequence[Sequence[_Verdicts]]) -> bool:
-        """Write the stored readings; True when the store refused some, which is noted in `codes`.
+    def _write(
+        self, group: Sequence[SpooledCommit], codes: Sequence[Sequence[_Verdicts]]
+    ) -> str | None:
+        """Write the stored readings; where the store refuses some, note it in `codes`.
+
+        Returns:
+            What the store said where it refuses some; else None.
 
         Raises:
             StoreError: As the store, but for readings that it refuses.
@@ -286,18 +323,10 @@ class Forwarder:
             for block in corrections:
                 # After what they correct, and in their own order.
                 self._store.write_readings([block])
-            return False
+            return None
         except StoreRejectedError as error:
             _LOG.warning("the store refuses a batch, looking for the culprit: %s", error)
-        search = _Search(self._store)
-        found: list[tuple[_Verdicts, list[int]]] = []
-        for part, of_part in parts:
-            rows = np.flatnonzero(of_part == STORED)
-            if len(rows):
-                found.append((of_part, search.culprits(part.block, rows)))
-        for of_part, culprits in found:
-            of_part[culprits] = REFUSED
-        return any(culprits for _, culprits in found)
+            return mark_culprits(self._store, parts, error)
 
     def _multipliers(
         self, block: ReadingBlock, rows: NDArray[np.intp]
@@ -314,33 +343,6 @@ class Forwarder:
         if factors is None:
             return {}
         return {name: factors for name in block.values if table.is_scaled(name)}
-
-
-class _Search:
-    """Splits refused readings until the culprits stand alone; the others are written on the way."""
-
-    def __init__(self, store: TimeSeriesStore) -> None:
-        self._store = store
-        self._accepted = 0
-        self._refused = 0
-
-    def culprits(self, block: ReadingBlock, rows: NDArray[np.intp]) -> list[int]:
-        try:
-            self._store.write_readings([block.take(rows)])
-        except StoreRejectedError as error:
-            if len(rows) > 1:
-                half = len(rows) // 2
-                return self.culprits(block, rows[:half]) + self.culprits(block, rows[half:])
-            self._refused += 1
-            if self._refused >= _ALL_REFUSED and not self._accepted:
-                raise StoreMisconfiguredError(
-                    f"the store refused {self._refused} readings and accepted none; the last "
-                    f"answer was: {error}"
-                ) from None
-            _LOG.warning("the store refuses one reading: %s", error)
-            return [int(rows[0])]
-        self._accepted += len(rows)
-        return []
 
 
 def _packed(

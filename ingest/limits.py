@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 KIB = 1024
 MIB = 1024 * KIB
+# The largest commit has to fit into an empty spool, or it would wait for ever.
+LEAST_SPOOL_BYTES = 16 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class IngestLimits:
         forward_ms: Shortest time between two rounds of the forwarder while little waits.
         forward_readings: Most readings in one round.
         recent_readings: Readings kept in memory to recognise duplicates without asking the store.
-        spool_bytes: Largest spool file; 0 = only the disk bounds it.
+        spool_bytes: Largest spool of a partition; 0 = only the disk bounds it.
         reserve_bytes: Free disk space that is left to the rest of the machine (and to the work of
             emptying the spool); below it nothing more is acknowledged.
         keep_alive_s: MQTT keep-alive.

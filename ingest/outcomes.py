@@ -37,6 +37,7 @@ def build_outcome(
     number: int,
     commits: Sequence[tuple[Commit, Sequence[_Verdicts]]],
     multipliers: Multipliers,
+    refusal: str = "",
 ) -> CommitOutcome:
     """One outcome of several commits, to be booked under the number of the last one.
 
@@ -45,6 +46,7 @@ def build_outcome(
         commits: Each with one array of verdicts per block.
         multipliers: The factors of a block's rows by metric, so that a reading that goes to
             quarantine without its bytes is written as the meter sent it.
+        refusal: What the store said to the readings that it refuses, as far as known.
     """
     hours: dict[tuple[str, int], LedgerCounts] = defaultdict(LedgerCounts)
     quarantined: list[QuarantineEntry] = []
@@ -71,7 +73,7 @@ def build_outcome(
             key = (part.block.site, part.received_ms - part.received_ms % HOUR_MS)
             hours[key] += LedgerCounts(stored=stored, duplicate=duplicate, quarantined=refused)
             if refused:
-                quarantined += _refused_entries(part, of_part, commit, multipliers)
+                quarantined += _refused_entries(part, of_part, commit, multipliers, refusal)
         for name, seen in commit.ignored.items():
             ignored[name] += seen
         for site, received_ms in commit.last_message_ms.items():
@@ -129,9 +131,11 @@ _REASONS = {
 
 
 def _refused_entries(
-    part: CommitBlock, codes: _Verdicts, commit: Commit, multipliers: Multipliers
+    part: CommitBlock, codes: _Verdicts, commit: Commit, multipliers: Multipliers, refusal: str
 ) -> Iterator[QuarantineEntry]:
     for code, (reason, detail) in _REASONS.items():
+        if code == REFUSED and refusal:
+            detail = f"{detail}: {refusal}"  # noqa: PLW2901 - the table's words, and the store's
         of_code = np.flatnonzero(codes == code)
         for number in np.unique(part.message[of_code]).tolist():
             rows = of_code[part.message[of_code] == number]

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from ingest.commits import Commit, pack_commit, unpack_commit
 from ingest.limits import MIB
 from ingest.sparkplug_births import BirthSpan, Edge
 from ingest.spool_files import (
+    INDEXES,
     READINGS,
     REFUSALS,
     SCHEMA,
@@ -37,7 +39,8 @@ from ingest.spool_files import (
     sync_folder,
     unpack_verdicts,
 )
-from ingest.spool_salvage import rescue
+from ingest.spool_log import mend_log
+from ingest.spool_salvage import is_whole, rescue
 
 _LOG = logging.getLogger(__name__)
 _Births = TypeVar("_Births")
@@ -52,6 +55,13 @@ _INSERT = (
     "INSERT INTO commits (number, kind, readings, received_ms, ledger, digest, packed) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_OLDEST = (
+    "SELECT number, readings, length(packed) FROM commits WHERE kind = {} ORDER BY number LIMIT"
+)
+# The kind stands in the text: refusals have an index of their own, for behind the readings of a
+# long outage they would be searched for in all of these, each round.
+_CHOOSE = {kind: f"{_OLDEST.format(kind)} ?" for kind in (READINGS, REFUSALS)}
+_SIZES = "SELECT length(packed), readings FROM commits WHERE number = ?"
 _SELECT = "SELECT kind, received_ms, ledger, digest, verdicts, packed FROM commits WHERE number = ?"
 
 
@@ -74,7 +84,7 @@ class Spool:
     """One partition's spool; this process is its only writer. Thread-safe.
 
     Args:
-        max_bytes: Largest sum of packed commits; 0 = only the disk bounds it.
+        max_bytes: Largest size of what waits, in pages of the file; 0 = only the disk bounds it.
         reserve_bytes: Free space left on the disk, at most a sixteenth of it: without room the
             spool could not even be emptied.
         max_pages: Largest file in pages; for tests.
@@ -124,10 +134,20 @@ class Spool:
 
     def _open(self) -> None:
         try:
+            mend_log(self._log_path, self._aside("-wal"))
+        except OSError as error:
+            raise SpoolFullError(
+                f"{self._log_path} is damaged and cannot be mended: {error.strerror}: see to the "
+                "disk"
+            ) from None
+        try:
             self._connect()
         except sqlite3.DatabaseError as error:
             if not self._is_damage(error):
                 raise
+            self._rescue(error)
+        except UnicodeDecodeError as error:
+            # SQLite's own message quotes a damaged name.
             self._rescue(error)
         sync_folder(self.path.parent)
 
@@ -146,10 +166,10 @@ class Spool:
         try:
             self._prepare(self._writer)
             # Every row is looked at once: a damaged tree shows itself here and not in the middle.
-            found = self._writer.execute(
-                "SELECT coalesce(sum(length(packed)), 0), max(number) FROM commits"
-            ).fetchone()
-            self._bytes = int(found[0])
+            if not is_whole(self._writer):
+                raise sqlite3.DatabaseError("rows that cannot be")
+            newest = self._tally()
+            self._page_bytes = int(self._writer.execute("PRAGMA page_size").fetchone()[0])
             sequence = self._writer.execute(
                 "SELECT max(seq) FROM sqlite_sequence WHERE name = 'commits'"
             ).fetchone()[0]
@@ -158,12 +178,21 @@ class Spool:
             raise
         # A spool that was lost and made anew goes on above every number it ever gave: numbers
         # begin at the milliseconds since 1970, and there are fewer commits than milliseconds.
-        self._last = max(int(sequence or 0), int(found[1] or 0)) or self._clock.now_ms()
+        self._last = max(int(sequence or 0), newest) or self._clock.now_ms()
         self._reader = sqlite3.connect(
             self.path, timeout=30, isolation_level=None, check_same_thread=False
         )
         self._reader.execute("PRAGMA query_only=ON")
         self._reader.text_factory = lenient_text
+
+    def _tally(self) -> int:
+        """Count what waits; returns its highest number."""
+        size, readings, commits, newest = self._writer.execute(
+            "SELECT coalesce(sum(length(packed)), 0), coalesce(sum(readings), 0), count(*), "
+            "max(number) FROM commits"
+        ).fetchone()
+        self._bytes, self._readings, self._commits = int(size), int(readings), int(commits)
+        return int(newest or 0)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -174,6 +203,7 @@ class Spool:
             connection.execute(f"PRAGMA max_page_count={int(self._max_pages)}")
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == SCHEMA:
+            connection.executescript(INDEXES)
             return
         if not 0 <= found <= _ANY_SCHEMA:
             raise sqlite3.DatabaseError(f"schema {found} cannot be")
@@ -181,9 +211,14 @@ class Spool:
             hint = "start the version of greendc that wrote it, or a newer one"
             problem = f"its schema {found} is newer than this program's {SCHEMA}"
             raise ConfigurationError([Problem(str(self.path), "", problem, hint)])
-        connection.executescript(f"BEGIN IMMEDIATE;{TABLES}COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE;{TABLES}{INDEXES}COMMIT;")
 
-    def _rescue(self, error: sqlite3.DatabaseError) -> None:
+    def _aside(self, end: str) -> Path:
+        """Where a damaged file is kept."""
+        stem = f"damaged-{self.path.stem}-{self._clock.now_ms()}"
+        return self.path.with_name(f"{stem}.sqlite{end}")
+
+    def _rescue(self, error: Exception) -> None:
         """Begin a new file with every row of the damaged one that can still be read."""
         _LOG.error("%s is damaged (%s): saving what can be read", self.path, error)
         with suppress(AttributeError, sqlite3.Error):
@@ -191,18 +226,17 @@ class Spool:
         with suppress(AttributeError, sqlite3.Error):
             self._reader.close()
         now_ms = self._clock.now_ms()
-        aside = self.path.with_name(f"damaged-{self.path.stem}-{now_ms}.sqlite")
+        aside = self._aside("")
         for end in ("", "-wal", "-shm"):
             old = Path(f"{self.path}{end}")
             if old.exists():
                 old.rename(f"{aside}{end}")
         self._connect()
-        saved, lost = rescue(aside, self._writer)
+        salvage = rescue(aside, self._writer)
         found = self._writer.execute("SELECT max(number) FROM commits").fetchone()[0]
         self._last = max(self._last, int(found or 0), now_ms)
-        named = ", ".join(str(number) for number in lost[:50]) or "none by number"
-        _LOG.error("%s: %d commits saved; lost: %s; the file is kept as %s",
-                   self.path, saved, named, aside)  # fmt: skip
+        _LOG.error("%s: %s; the file is kept as %s", self.path, salvage, aside)
+        self._tally()
 
     # ------------------------------------------------------------ receiving
 
@@ -233,6 +267,8 @@ class Spool:
                 # Only now: a transaction that did not hold gives its numbers again.
                 self._last += len(rows)
                 self._bytes += size
+                self._commits += len(rows)
+                self._readings += commit.readings
         except sqlite3.DatabaseError as error:
             with self._reading, self._writing:
                 self._rescue(error)
@@ -240,10 +276,11 @@ class Spool:
         return rows[0][0] if rows else 0
 
     def _check_room(self, size: int) -> None:
-        if self._max_bytes and self._bytes + size > self._max_bytes:
+        if self._max_bytes and (used := self.used_bytes()) + size > self._max_bytes:
             raise SpoolFullError(
-                f"{self.path}: {self._bytes} bytes wait, {self._max_bytes} are allowed: bring the "
-                "store back or allow more; until then nothing is acknowledged"
+                f"{self.path}: {used} bytes wait, {self._max_bytes} are allowed: bring the store "
+                "back or allow more (GREENDC_INGEST__SPOOL_BYTES); until then nothing is "
+                "acknowledged"
             )
         if self._free_bytes() - size < self._reserve:
             # The log may be carried over into the file, and what was forwarded has left holes in
@@ -283,8 +320,9 @@ class Spool:
         except sqlite3.OperationalError as error:
             with suppress(sqlite3.Error):
                 self._writer.execute("ROLLBACK")
+            remedy = "free space on" if "full" in str(error) else "see to"
             raise SpoolFullError(
-                f"{self.path}: {error}: free space on the disk; until then nothing is acknowledged"
+                f"{self.path}: {error}: {remedy} the disk; until then nothing is acknowledged"
             ) from None
         except BaseException:
             with suppress(sqlite3.Error):
@@ -307,46 +345,48 @@ class Spool:
 
         A damaged row is set aside, named in the log, and the others are served.
         """
+        with self._reading:
+            try:
+                return self._choose(kind, readings, commits, packed_bytes)
+            except sqlite3.OperationalError:
+                raise
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                with self._writing:
+                    self._rescue(error)
+            return self._choose(kind, readings, commits, packed_bytes)
+
+    def _choose(
+        self, kind: int, readings: int, commits: int, packed_bytes: int | None
+    ) -> list[SpooledCommit]:
         chosen: list[SpooledCommit] = []
         total = packed = 0
-        with self._reading:
-            numbers = self._reader.execute(
-                "SELECT number, readings, length(packed) FROM commits WHERE kind = ? "
-                "ORDER BY number LIMIT ?",
-                (kind, commits),
-            ).fetchall()
-            for number, size, length in numbers:
-                if chosen and total + size > readings:
-                    break
-                packed += length
-                if chosen and packed_bytes is not None and packed > packed_bytes:
-                    break
-                try:
-                    chosen.append(self._read(number))
-                except (ValueError, TypeError) as error:
-                    self._set_aside(number, str(error))
-                    continue
-                except sqlite3.OperationalError:
-                    raise
-                except sqlite3.DatabaseError as error:
-                    with self._writing:
-                        self._rescue(error)
-                    break
-                total += size
+        numbers = self._reader.execute(_CHOOSE[kind], (commits,)).fetchall()
+        if any(later[0] <= before[0] for before, later in pairwise(numbers)):
+            raise sqlite3.DatabaseError("the tree is out of order")
+        for number, size, length in numbers:
+            if chosen and total + size > readings:
+                break
+            packed += length
+            if chosen and packed_bytes is not None and packed > packed_bytes:
+                break
+            try:
+                chosen.append(self._read(number))
+            except (ValueError, TypeError) as error:
+                self._set_aside(number, str(error))
+                continue
+            total += size
         return chosen
 
     def holds_more_than(self, packed_bytes: int, *, kind: int) -> bool:
         """Whether more than so many packed bytes of a kind wait in its oldest 500 commits."""
         with self._reading:
-            found = self._reader.execute(
-                "SELECT total(size) FROM (SELECT length(packed) AS size FROM commits "
-                "WHERE kind = ? ORDER BY number LIMIT 500)",
-                (kind,),
-            ).fetchone()
-        return bool(found[0] > packed_bytes)
+            oldest = self._reader.execute(_CHOOSE[kind], (500,)).fetchall()
+        return sum(int(size) for _, _, size in oldest) > packed_bytes
 
     def _read(self, number: int) -> SpooledCommit:
         row = self._reader.execute(_SELECT, (number,)).fetchone()
+        if row is None:
+            raise sqlite3.DatabaseError(f"commit {number} stands in the tree and is not there")
         kind, received_ms, ledger, digest, verdicts, packed = row
         if digest_of(number, kind, received_ms, ledger, packed) != digest:
             raise ValueError("the checksum differs")
@@ -362,6 +402,7 @@ class Spool:
     def _set_aside(self, number: int, reason: str) -> None:
         _LOG.error("%s: commit %d is damaged (%s) and set aside", self.path, number, reason)
         with self._writing, self._transaction():
+            self._count_out(self._writer.execute(_SIZES, (number,)).fetchall())
             self._writer.execute(
                 "INSERT OR REPLACE INTO set_aside SELECT number, kind, readings, received_ms, "
                 "ledger, digest, ?, packed FROM commits WHERE number = ?",
@@ -403,15 +444,17 @@ class Spool:
                     self._empty_log()
 
     def _remove(self, numbers: Sequence[int]) -> None:
-        gone = 0
+        gone: list[tuple[int, int]] = []
         with self._transaction():
             for number in numbers:
-                found = self._writer.execute(
-                    "SELECT length(packed) FROM commits WHERE number = ?", (number,)
-                ).fetchone()
-                gone += found[0] if found else 0
+                gone += self._writer.execute(_SIZES, (number,))
                 self._writer.execute("DELETE FROM commits WHERE number = ?", (number,))
-        self._bytes = max(0, self._bytes - gone)
+        self._count_out(gone)
+
+    def _count_out(self, gone: Sequence[tuple[int, int]]) -> None:
+        self._bytes = max(0, self._bytes - sum(size for size, _ in gone))
+        self._readings = max(0, self._readings - sum(readings for _, readings in gone))
+        self._commits = max(0, self._commits - len(gone))
 
     def shrink(self) -> None:
         """Give room back to the disk after a long outage of the store; cheap when there is none."""
@@ -494,9 +537,16 @@ class Spool:
         """Readings that wait, and the receipt of the oldest commit."""
         with self._reading:
             row = self._reader.execute(
-                "SELECT coalesce(sum(readings), 0), min(received_ms) FROM commits"
+                "SELECT received_ms FROM commits ORDER BY number LIMIT 1"
             ).fetchone()
-        return int(row[0]), row[1]
+        return (self._readings, int(row[0])) if row else (0, None)
+
+    def used_bytes(self) -> int:
+        """Size of what waits on disk: the pages of the file that are in use."""
+        with self._writing:
+            pages = int(self._writer.execute("PRAGMA page_count").fetchone()[0])
+            free = int(self._writer.execute("PRAGMA freelist_count").fetchone()[0])
+        return (pages - free) * self._page_bytes
 
     @property
     def waiting_bytes(self) -> int:
@@ -505,8 +555,7 @@ class Spool:
 
     def waiting_commits(self) -> int:
         """Commits that wait."""
-        with self._reading:
-            return int(self._reader.execute("SELECT count(*) FROM commits").fetchone()[0])
+        return self._commits
 
     def set_aside(self) -> list[tuple[int, int, str]]:
         """Number, readings and reason of damaged commits that wait for a person."""

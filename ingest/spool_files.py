@@ -51,6 +51,11 @@ CREATE TABLE IF NOT EXISTS set_aside (
 PRAGMA user_version = {SCHEMA};
 """
 
+# Made where they are missing; a version that knows them not does without.
+INDEXES = """
+CREATE INDEX IF NOT EXISTS refusals ON commits (number) WHERE kind = 1;
+"""
+
 
 def spool_path(folder: Path, partition: int) -> Path:
     """File of one partition's spool."""

@@ -32,6 +32,8 @@ from ingest.messages import RawMessage
 _LOG = logging.getLogger(__name__)
 _LARGEST_WINDOW = 65_535
 _PROBE_TOPICS = f"{NATIVE_PREFIX}/{PROBE_SITE}/"
+# Reason of MQTT 5: somebody else has connected under our client id.
+_TAKEN_OVER = 0x8E
 
 ClientFactory = Callable[..., BulkClient]
 
@@ -233,8 +235,16 @@ class MqttSubscriber:
     ) -> None:
         self._connected.clear()
         self._subscribed.clear()
-        if not self._stopping.is_set():
-            self._say(f"disconnected from {self._connection.url}: {reason}; connecting again")
+        if self._stopping.is_set():
+            return
+        if getattr(reason, "value", 0) == _TAKEN_OVER:
+            self._say(
+                f"another process has taken the session {self._client_id} on "
+                f"{self._connection.url}: exactly one may take a partition "
+                "(GREENDC_INGEST__PARTITIONS, GREENDC_MQTT__CLIENT_ID); end one of the two"
+            )
+            return
+        self._say(f"disconnected from {self._connection.url}: {reason}; connecting again")
 
     def _on_subscribe(
         self, client: paho.Client, userdata: object, mid: int, reasons: Any, properties: object

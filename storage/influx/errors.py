@@ -4,7 +4,8 @@
 |---|---|
 | no connection, no answer in time, connection cut | unavailable |
 | 408, 429, any 5xx (with `Retry-After` where sent) | unavailable |
-| 400, 413, 422 | rejected, with the server's own words |
+| 400, 413 | rejected, with the server's own words: nothing of the batch was written |
+| 422 | rejected; where it says `dropped=N`, the rest of the batch was written |
 | 401, 403 | misconfigured: token |
 | 404, 400 for an unknown organisation | misconfigured: bucket, organisation, no InfluxDB 2.x |
 | TLS refused, any other status | misconfigured: address |
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +37,7 @@ from core.errors import (
 LONGEST_WAIT_S = 300.0
 # A query names its organisation in the address, and a wrong one is called a bad request.
 _UNKNOWN_ORG = "failed to decode request body: organization"
+_DROPPED = re.compile(r"\bdropped=(\d+)")
 
 
 class MissingBucketError(StoreMisconfiguredError):
@@ -50,6 +54,39 @@ class Place:
 
     def __str__(self) -> str:
         return f"InfluxDB at {self.url} (organisation {self.org!r}, bucket {self.bucket!r})"
+
+
+class AskedWait:
+    """The wait that a server asked for: nobody sends anything to it before it is over. Thread-safe.
+
+    One for all who ask the same server in a process, so that the check of one does not break what
+    was asked of another.
+    """
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def kept(self, place: Place) -> Iterator[None]:
+        """Refuse by ourselves inside the wait; else note the wait that an answer asks for.
+
+        Raises:
+            StoreUnavailableError: The wait is not over.
+        """
+        with self._lock:
+            left_s = self._until - time.monotonic()
+        if left_s > 0:
+            words = f"{place}: asked to be left alone for a while, and is (Retry-After)"
+            raise StoreUnavailableError(words, left_s)
+        try:
+            yield
+        except StoreUnavailableError as error:
+            if error.retry_after_s:
+                with self._lock:
+                    until = time.monotonic() + error.retry_after_s
+                    self._until = max(self._until, until)
+            raise
 
 
 @contextmanager
@@ -95,7 +132,13 @@ def error_of(error: ApiException, place: Place, doing: str) -> StoreError:
 
 
 def _rejected(place: Place, doing: str, answer: str) -> StoreError:
-    return StoreRejectedError(f"{place}: {doing} was refused with {answer}")
+    return StoreRejectedError(f"{place}: {doing} was refused with {answer}", answer=answer)
+
+
+def _partly_written(place: Place, doing: str, answer: str) -> StoreError:
+    found = _DROPPED.search(answer)
+    dropped = int(found[1]) if found else None
+    return StoreRejectedError(f"{place}: {doing} was refused with {answer}", dropped, answer)
 
 
 def _wrong_token(place: Place, doing: str, answer: str) -> StoreError:
@@ -128,7 +171,7 @@ def _wrong_address(place: Place, doing: str, answer: str) -> StoreError:
 _BY_STATUS: Mapping[int, Callable[[Place, str, str], StoreError]] = {
     400: _rejected,
     413: _rejected,
-    422: _rejected,
+    422: _partly_written,
     401: _wrong_token,
     403: _wrong_token,
     404: _not_found,

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from influxdb_client import Dialect, InfluxDBClient, WriteService
 
 from core.clock import Clock, SystemClock
+from core.errors import StoreRejectedError
 from core.intervals import IntervalBlock
 from core.periods import Period
 from core.ports import ResultRow
 from core.samples import Floats, Ints, ReadingBlock, Sample, SampleSeries, SeriesKey
 from storage.influx import answers
 from storage.influx.buckets import ensure_bucket
-from storage.influx.errors import MissingBucketError, Place, translated
+from storage.influx.errors import AskedWait, MissingBucketError, Place, translated
 from storage.influx.flux import MOST_NAMES, Answer, Question, parse_answer, range_time
 from storage.influx.line_protocol import (
     encode_intervals,
@@ -86,6 +88,7 @@ class InfluxStore:
         # site, so what it has read once and written since is all there is.
         self._marked: dict[tuple[str, str], set[tuple[str, str]]] = {}
         self._lock = threading.Lock()
+        self._asked_wait = AskedWait()
         self._preparing = threading.Lock()
         self._prepared = False
 
@@ -102,7 +105,9 @@ class InfluxStore:
         wanted |= {self._buckets.intervals: 0, self._buckets.results: 0}
         with self._preparing:
             for bucket, keep_days in wanted.items():
-                ensure_bucket(self._client, self._place(bucket), keep_days)
+                place = self._place(bucket)
+                with self._asked_wait.kept(place):
+                    ensure_bucket(self._client, place, keep_days)
             self._prepared = True
 
     def check(self) -> str:
@@ -112,7 +117,7 @@ class InfluxStore:
             question = Question(bucket)
             question.where("_measurement", ["check"])
             self._ask(question, question.text(range_time(now_ms - 1000), range_time(now_ms), _KEEP))
-        with translated(self._place(self._buckets.raw), "ask for the version"):
+        with self._calling(self._buckets.raw, "ask for the version"):
             version = str(self._client.version())
         return f"InfluxDB {version.lstrip('v')} at {self._url}"
 
@@ -323,28 +328,47 @@ class InfluxStore:
     def _place(self, bucket: str) -> Place:
         return Place(self._url, self._org, bucket)
 
+    @contextmanager
+    def _calling(self, bucket: str, doing: str) -> Iterator[None]:
+        place = self._place(bucket)
+        with self._asked_wait.kept(place), translated(place, doing):
+            yield
+
     def _write(self, bucket: str, texts: Iterable[Any]) -> None:
         if not self._prepared:
             self.prepare()
+        partly: StoreRejectedError | None = None
+        dropped = 0
         for body in gzip_bodies(texts):
-            with translated(self._place(bucket), "write"):
-                answer = self._writer.post_write(
-                    self._org,
-                    bucket,
-                    body,
-                    precision="ms",
-                    content_encoding="gzip",
-                    content_type="text/plain; charset=utf-8",
-                    _preload_content=False,
-                )
-                _text_of(answer)
+            try:
+                self._post(bucket, body)
+            except StoreRejectedError as error:
+                if error.dropped is None:
+                    raise
+                # The rest of this body is in; what follows it is not left out for its sake.
+                partly, dropped = error, dropped + error.dropped
+        if partly is not None:
+            raise StoreRejectedError(str(partly), dropped, partly.answer)
+
+    def _post(self, bucket: str, body: bytes) -> None:
+        with self._calling(bucket, "write"):
+            answer = self._writer.post_write(
+                self._org,
+                bucket,
+                body,
+                precision="ms",
+                content_encoding="gzip",
+                content_type="text/plain; charset=utf-8",
+                _preload_content=False,
+            )
+            _text_of(answer)
 
     def _ask(self, question: Question, text: str) -> bytes:
         """The raw answer of a query; a bucket that is not there yet is made once."""
         bucket = str(question.parameters["bucket"])
 
         def ask() -> bytes:
-            with translated(self._place(bucket), "read"):
+            with self._calling(bucket, "read"):
                 answer = self._reader.query_raw(
                     text, dialect=self._dialect, params=question.parameters
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from core.clock import FakeClock
 from core.errors import (
     ConfigurationError,
     SpoolFullError,
+    StoreMisconfiguredError,
     StoreRejectedError,
     StoreUnavailableError,
 )
@@ -315,6 +317,27 @@ def test_a_damaged_row_costs_its_own_commit_and_says_which(
     # It is not forgotten: it waits, counted, for a person.
     assert bench.ledger() == LedgerCounts(received=3, stored=2, spooled=1)
     assert bench.spool.set_aside() == [(first + 1, 1, "the checksum differs")]
+
+
+def test_two_processes_on_copies_of_a_spool_are_noticed(bench: Bench) -> None:
+    bench.receive(reading(60, 1.0))
+    bench.drain()
+    bench.spool.close()
+    shutil.copytree(bench.folder / "spool", bench.folder / "copy")
+    bench.restart()
+    other = Spool(bench.folder / "copy", 0)
+    rival = Forwarder(other, bench.store, bench.records)
+    now_ms = bench.clock.now_ms()
+    message = RawMessage(TOPIC, json.dumps(reading(40, 3.0)).encode(), now_ms)
+    other.append(bench.intake.take([message]), now_ms)
+    bench.receive(reading(50, 2.0))
+    bench.drain()
+    # Under a number that is booked: it must not pass for booked, and not be forgotten.
+    for _ in range(3):
+        with pytest.raises(StoreMisconfiguredError, match="copy of its spool"):
+            rival.forward_once()
+        assert len(other.pending(readings=10)) == 1
+    other.close()
 
 
 def test_two_processes_do_not_share_a_spool(bench: Bench) -> None:

@@ -38,15 +38,18 @@ class Ingester:
     site: str = SITE
     command: Sequence[str] = (sys.executable, "-m", "greendc", "ingest")
     mapping: str = ""
+    more_sites: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         (self.folder / "sites").mkdir(parents=True)
-        (self.folder / "sites" / f"{self.site}.toml").write_text(self.site_file, encoding="utf-8")
+        site_files = {self.site: self.site_file, **self.more_sites}
+        for site, text in site_files.items():
+            (self.folder / "sites" / f"{site}.toml").write_text(text, encoding="utf-8")
         self.mappings = self.folder / "mappings"
         self.mappings.mkdir()
         if self.mapping:
             (self.mappings / "test.toml").write_text(self.mapping, encoding="utf-8")
-        self.registry = build_registry({"site": self.site_file})
+        self.registry = build_registry(site_files)
         self.broker: LocalBroker = start_local_broker(
             self.registry,
             self.folder / "broker",
@@ -94,8 +97,8 @@ class Ingester:
             self.process.wait()
         self.broker.stop()
 
-    def publisher(self) -> paho.Client:
-        connection = self.broker.connection(self.site)
+    def publisher(self, site: str = "") -> paho.Client:
+        connection = self.broker.connection(site or self.site)
         client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
         client.username_pw_set(connection.username, connection.password)
         client.max_inflight_messages_set(500)
@@ -120,17 +123,25 @@ class Ingester:
         assert done.returncode in codes, done.stderr
         return json.loads(done.stdout)
 
-    def ledger(self) -> Any:
+    def ledger(self, site: str = "") -> Any:
         now = datetime.now(UTC)
         return self.ask(
-            *("ledger", "--site", self.site, "--from", format_time(now - timedelta(hours=3))),
+            *(
+                "ledger",
+                "--site",
+                site or self.site,
+                "--from",
+                format_time(now - timedelta(hours=3)),
+            ),
             *("--to", format_time(now + timedelta(hours=3))),
         )
 
-    def values(self, device: str, metric: str = "active_power_kw") -> list[float]:
+    def values(
+        self, device: str, metric: str = "active_power_kw", *, site: str = ""
+    ) -> list[float]:
         now = datetime.now(UTC)
         answer = self.ask(
-            *("samples", "--site", self.site, "--device", device, "--metric", metric),
+            *("samples", "--site", site or self.site, "--device", device, "--metric", metric),
             *("--from", format_time(now - timedelta(days=2))),
             *("--to", format_time(now + timedelta(hours=1))),
         )
@@ -145,5 +156,6 @@ class Ingester:
             assert found[0]["balanced"], found[0]
             return found[0]["received"] >= received and not found[0]["spooled"]
 
-        wait_until(done, seconds=60, what=f"{received} readings drained")
+        # Each look is a process of its own, and a busy machine takes its time.
+        wait_until(done, seconds=180, what=f"{received} readings drained")
         return found[0]

@@ -18,8 +18,8 @@ from core.errors import (
     StoreUnavailableError,
 )
 from storage.influx.store import InfluxStore
+from tests.services.fault_server import Answer, FaultServer, Request, refusal
 from tests.services.processes import find_free_port
-from tests.storage.fault_server import Answer, FaultServer, Request, refusal
 from tests.storage.readings import ALL_TIME, T0, many_devices, one_device
 
 BUCKET = {
@@ -167,6 +167,36 @@ def test_without_a_word_about_waiting_there_is_none() -> None:
         with pytest.raises(StoreUnavailableError) as caught:
             read(store)
         assert caught.value.retry_after_s is None
+
+
+def test_inside_the_asked_wait_nothing_is_sent_by_anybody() -> None:
+    answer = refusal(429, "slow down", Retry_After="1")
+    with FaultServer(answering("/api/v2/query", answer)) as server, store_at(server.url) as store:
+        with pytest.raises(StoreUnavailableError, match="slow down"):
+            read(store)
+        server.answer = calm
+        before = len(server.requests)
+        for call in (write, read, lambda one: one.check(), lambda one: one.prepare()):
+            with pytest.raises(StoreUnavailableError, match="left alone") as caught:
+                call(store)
+            assert caught.value.retry_after_s is not None
+            assert 0 < caught.value.retry_after_s <= 1
+        assert len(server.requests) == before
+        time.sleep(caught.value.retry_after_s)
+        read(store)
+
+
+@pytest.mark.parametrize(
+    ("words", "dropped"), [("partial write: dropped=17", 17), ("partial write", None)]
+)
+def test_a_partial_write_says_how_much_was_left_out(words: str, dropped: int | None) -> None:
+    answer = refusal(422, words)
+    with FaultServer(answering("/api/v2/write", answer)) as server, store_at(server.url) as store:
+        store._marked["s1", "energy"] = set()
+        with pytest.raises(StoreRejectedError) as caught:
+            write(store)
+        assert caught.value.dropped == dropped
+        assert caught.value.answer == f"422: {words}"
 
 
 def test_a_query_that_breaks_off_after_its_beginning_is_no_answer() -> None:
