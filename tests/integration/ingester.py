@@ -16,16 +16,23 @@ from typing import Any
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from core.periods import format_time
+from core.ledger import LedgerCounts
+from core.periods import Period, format_time
 from core.site_files import build_registry
 from greendc.broker import INGEST_ACCOUNT
 from greendc.local_broker import LocalBroker, start_local_broker
 from greendc.sparkplug_access import sparkplug_access
+from ingest.ledger import read_ledger
 from ingest.mapping_files import build_mappings
+from storage.records.store import Records
 from tests.ingest.registry import REGISTRY_FILE
 from tests.services.processes import wait_until
 
 SITE = "test-dc"
+_COUNTS = (
+    *("received", "stored", "duplicate", "quarantined", "rejected", "spooled", "balanced"),
+    *("late", "discarded"),
+)
 
 
 @dataclass
@@ -123,18 +130,29 @@ class Ingester:
         assert done.returncode in codes, done.stderr
         return json.loads(done.stdout)
 
-    def ledger(self, site: str = "") -> Any:
-        now = datetime.now(UTC)
+    def ledger(self, site: str = "") -> dict[str, Any]:
+        """The sums of the ledger, read here: a process for each look would be most of the wait."""
+        data = Path(self.environment["GREENDC_DATA_DIR"])
+        url = self.environment.get("GREENDC_RECORDS__URL", f"sqlite:///{data / 'records.sqlite'}")
+        records = Records.open(url)
+        try:
+            hours = read_ledger(records, data / "spool", site or self.site, self._period())
+        finally:
+            records.close()
+        total = sum((hour.counts for hour in hours), LedgerCounts())
+        return {name: getattr(total, name) for name in _COUNTS}
+
+    def told_ledger(self) -> Any:
+        """The same as `greendc ledger` tells it."""
+        period = self._period()
         return self.ask(
-            *(
-                "ledger",
-                "--site",
-                site or self.site,
-                "--from",
-                format_time(now - timedelta(hours=3)),
-            ),
-            *("--to", format_time(now + timedelta(hours=3))),
+            *("ledger", "--site", self.site),
+            *("--from", format_time(period.start), "--to", format_time(period.end)),
         )
+
+    def _period(self) -> Period:
+        now = datetime.now(UTC)
+        return Period(now - timedelta(hours=3), now + timedelta(hours=3))
 
     def values(
         self, device: str, metric: str = "active_power_kw", *, site: str = ""
@@ -148,14 +166,14 @@ class Ingester:
         return [value for _, value in answer["samples"]]
 
     def drained(self, received: int) -> Any:
-        """Wait until so many readings were received and none is spooled; the ledger."""
-        found: list[Any] = [None]
+        """Wait until so many readings were received and none is spooled; the ledger as told."""
 
         def done() -> bool:
-            found[0] = self.ledger()
-            assert found[0]["balanced"], found[0]
-            return found[0]["received"] >= received and not found[0]["spooled"]
+            found = self.ledger()
+            assert found["balanced"], found
+            return bool(found["received"] >= received and not found["spooled"])
 
-        # Each look is a process of its own, and a busy machine takes its time.
-        wait_until(done, seconds=180, what=f"{received} readings drained")
-        return found[0]
+        wait_until(done, seconds=180, what=f"{received} readings drained", every=0.1)
+        told = self.told_ledger()
+        assert told["balanced"], told
+        return told

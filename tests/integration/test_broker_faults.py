@@ -107,7 +107,9 @@ def make_bench(
     tmp_path: Path, new_mosquitto: Callable[..., MosquittoBroker]
 ) -> Callable[..., AbstractContextManager[Bench]]:
     @contextmanager
-    def make(*, commit_ms: int = 100, **options: object) -> Iterator[Bench]:
+    def make(
+        *, commit_ms: int = 100, quiet_messages: int = 16, **options: object
+    ) -> Iterator[Bench]:
         broker = new_mosquitto(**options).start()
         store = EmbeddedStore(tmp_path / "store", 0, role="all")
         records = Records.open(f"sqlite:///{tmp_path / 'records.sqlite'}")
@@ -118,7 +120,9 @@ def make_bench(
                 (0,),
                 {},
                 tmp_path / "spool",
-                limits=IngestLimits(keep_alive_s=KEEP_ALIVE_S, commit_ms=commit_ms),
+                limits=IngestLimits(
+                    keep_alive_s=KEEP_ALIVE_S, commit_ms=commit_ms, quiet_messages=quiet_messages
+                ),
             )
             service = IngestService(REGISTRY, store, records, config, SystemClock())
             service.start()
@@ -197,7 +201,7 @@ def test_a_session_that_is_lost_with_acknowledgements_pending(
     make_bench: Callable[..., AbstractContextManager[Bench]],
 ) -> None:
     # A commit waits long, so that messages are received and not acknowledged when the broker dies.
-    with make_bench(commit_ms=1500, persistence=False) as bench:
+    with make_bench(commit_ms=5000, quiet_messages=10_000, persistence=False) as bench:
         bench.publish(100)
         wait_until(
             lambda: bool(len(bench.service._partitions[0]._inbox)), seconds=10, what="received"
