@@ -114,7 +114,7 @@ class Forwarder:
 
     def run(self, wake: threading.Event, stop: threading.Event) -> None:
         """Forward until stopped; waits for `wake` when nothing is spooled."""
-        rest_s = self._limits.forward_ms / 1000
+        limits = self._limits
         while not stop.is_set():
             began = time.monotonic()
             try:
@@ -125,9 +125,11 @@ class Forwarder:
                     self._spool.shrink()
                     wake.wait(1.0)
                     wake.clear()
-                if moved < self._limits.forward_readings // 4 and not self._refusals_wait:
+                if moved < limits.forward_readings // 4 and not self._refusals_wait:
                     # Little waits: a round costs the same for one reading as for a thousand.
-                    stop.wait(max(0.0, rest_s - (time.monotonic() - began)))
+                    busy = moved > limits.forward_busy_readings
+                    rest_ms = limits.forward_busy_ms if busy else limits.forward_ms
+                    stop.wait(max(0.0, rest_ms / 1000 - (time.monotonic() - began)))
             except StoreUnavailableError as error:
                 wait_s = error.retry_after_s if error.retry_after_s is not None else self._pause_s
                 self._say(f"the store is away, readings are kept in the spool: {error}")
