@@ -102,7 +102,13 @@ class SiteTables:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.late_ms = site.late_window_days * 86_400_000
-        self.family_of = {device.id: device.family for device in site.devices.values()}
         self.families = {
             family: FamilyTable(site.id, family, site.in_family(family)) for family in FAMILIES
         }
+
+    def family_of(self, device: str) -> str:
+        """The family of a device of the site; empty where it has none of this name."""
+        for family, table in self.families.items():
+            if device in table.index:
+                return family
+        return ""

@@ -89,7 +89,9 @@ class Forwarder:
         self._store = store
         self._records = records
         self._limits = limits or IngestLimits()
-        self._tables = {site.id: SiteTables(site) for site in registry or ()}
+        self._sites = {site.id: site for site in registry or ()}
+        # Made when first needed, which is hardly ever: those of a fleet are large.
+        self._tables: dict[str, SiteTables] = {}
         self._failpoint = failpoint
         self._classifier = self._new_classifier()
         self._above: dict[int, int] = {}
@@ -252,7 +254,7 @@ class Forwarder:
     def _forward_readings(self) -> int:
         group, known = self._unbooked(READINGS, self._limits.forward_readings)
         if self._settled is not None and (not group or group[0].number > self._before):
-            self._classifier.know(self._tables)
+            self._classifier.know(self._sites)
             self._settled(self._classifier.all_newest())
             self._settled = None
         if not group:
@@ -333,9 +335,12 @@ class Forwarder:
     def _multipliers(
         self, block: ReadingBlock, rows: NDArray[np.intp]
     ) -> dict[str, NDArray[np.float64]]:
-        tables = self._tables.get(block.site)
-        if tables is None:
+        site = self._sites.get(block.site)
+        if site is None:
             return {}
+        tables = self._tables.get(site.id)
+        if tables is None:
+            tables = self._tables[site.id] = SiteTables(site)
         table = tables.families[block.family]
         index = np.array(
             [table.index.get(block.devices[int(at)], -1) for at in block.device_index[rows]],

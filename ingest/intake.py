@@ -233,7 +233,7 @@ class Intake:
         if topic is None:
             topic = parse_topic(text, self._known.mappings)
             site = self._known.tables.get(topic.site)
-            if site is not None and topic.device in site.family_of and not topic.problem:
+            if site is not None and site.family_of(topic.device) and not topic.problem:
                 self._topics[text] = topic
             elif len(text) <= _LONGEST_TOPIC:
                 if len(self._other_topics) >= _MOST_OTHER_TOPICS:

@@ -48,7 +48,7 @@ class IngestLimits:
     quiet_ms: int = 10
     quiet_messages: int = 16
     commit_messages: int = 10_000
-    commit_bytes: int = 2 * MIB
+    commit_bytes: int = MIB
     inbox_messages: int = 40_000
     inbox_bytes: int = 32 * MIB
     forward_ms: int = 300

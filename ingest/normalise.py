@@ -126,7 +126,9 @@ def _device_index(
         names = columns.devices
         missing = index < 0
         site = tables.site.id
-        elsewhere = np.array([name in tables.family_of for name in names], np.bool_)
+        elsewhere = np.zeros(len(names), np.bool_)
+        for row in np.flatnonzero(missing).tolist():
+            elsewhere[row] = bool(tables.family_of(names[row]))
         judgement.refuse(
             missing & ~elsewhere,
             "unknown_device",
@@ -135,7 +137,7 @@ def _device_index(
         judgement.refuse(
             missing,
             "family_mismatch",
-            lambda row: f"{names[row]} is of {tables.family_of[names[row]]}, not {columns.family}",
+            lambda row: f"{names[row]} is of {tables.family_of(names[row])}, not {columns.family}",
         )
     return index
 
