@@ -113,10 +113,13 @@ class RollupJob:
     last_ms: int
 
 
-def plan_jobs(spans: Sequence[DirtySpan]) -> list[RollupJob]:
+def plan_jobs(spans: Sequence[DirtySpan], everyone: Sequence[str] = ()) -> list[RollupJob]:
     """Cut spans of one site and family into jobs, oldest first.
 
     Devices whose spans lie in the same hours are computed together, in one read of the store.
+
+    Args:
+        everyone: The devices of the family, which a span without a device stands for.
     """
     if not spans:
         return []
@@ -136,7 +139,7 @@ def plan_jobs(spans: Sequence[DirtySpan]) -> list[RollupJob]:
         job = RollupJob(
             inside[0].site,
             inside[0].family,
-            tuple(sorted({span.device for span in inside})),
+            tuple(sorted(_devices_of(inside, everyone))),
             max(min(span.start_ms for span in inside), begin_ms),
             min(max(span.end_ms for span in inside), end_ms - 1),
         )
@@ -150,3 +153,8 @@ def plan_jobs(spans: Sequence[DirtySpan]) -> list[RollupJob]:
             jobs.pop()
         jobs.append(job)
     return jobs
+
+
+def _devices_of(spans: Sequence[DirtySpan], everyone: Sequence[str]) -> set[str]:
+    named = {span.device for span in spans}
+    return named if "" not in named else (named - {""}).union(everyone)

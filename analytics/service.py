@@ -234,13 +234,18 @@ class AnalyticsService:
         if site is None:
             return {number for number, _ in spans}
         failed: set[str] = set()
-        for job in plan_jobs([span for _, span in spans]):
+        everyone = [device.id for device in site.in_family(group[1])]
+        for job in plan_jobs([span for _, span in spans], everyone):
             devices = [site.devices[name] for name in job.devices if name in site.devices]
             for alike in by_cadence(devices):
                 failed |= self._compute_apart(site, group[1], alike, job, problems)
             if self._stopping.is_set():
                 return set()
-        return {number for number, span in spans if span.device not in failed}
+        return {
+            number
+            for number, span in spans
+            if (span.device not in failed if span.device else not failed)
+        }
 
     def _compute_apart(
         self,

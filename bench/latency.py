@@ -12,7 +12,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from bench import load, processes
-from bench.ingest import Bench
+from bench.runs import Bench
 
 _READINGS = 200
 _EVERY_S = 0.05

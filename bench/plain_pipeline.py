@@ -1,7 +1,7 @@
 """The usual Python pipeline, as a baseline: paho callback, json.loads, Point, batching WriteApi.
 
 It acknowledges on receipt and keeps nothing on disk. Run as a process:
-`python -m bench.plain_pipeline HOST PORT USER PASSWORD INFLUX_URL ORG TOKEN BUCKET`.
+`python -m bench.plain_pipeline HOST PORT USER PASSWORD CLIENT_ID INFLUX_URL ORG TOKEN BUCKET`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from paho.mqtt.properties import Properties
 
 
 def main(arguments: list[str]) -> None:
-    host, port, user, password, url, org, token, bucket = arguments
+    host, port, user, password, client_id, url, org, token, bucket = arguments
     influx = InfluxDBClient(url=url, token=token, org=org)
     write_api = influx.write_api(write_options=WriteOptions(batch_size=5_000, flush_interval=1_000))
 
@@ -37,9 +37,7 @@ def main(arguments: list[str]) -> None:
                 point = point.field(name, float(value))
             write_api.write(bucket, org, point.time(reading["ts"], WritePrecision.MS))
 
-    client = paho.Client(
-        CallbackAPIVersion.VERSION2, client_id="plain-pipeline", protocol=paho.MQTTv5
-    )
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
     client.username_pw_set(user, password)
     client.on_message = on_message
     client.on_connect = lambda c, *_: c.subscribe("greendc/v1/#", qos=1)

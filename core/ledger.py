@@ -163,7 +163,9 @@ class RejectedEntry:
 class DirtySpan:
     """Readings of a device arrived for [start_ms, end_ms]: intervals they touch are to be computed.
 
-    `end_ms` is the time of the newest such reading, inclusive.
+    Attributes:
+        device: Empty for every device of the family.
+        end_ms: Inclusive.
     """
 
     site: str

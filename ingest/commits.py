@@ -23,6 +23,7 @@ from ingest.sparkplug_births import SparkplugNews
 
 _FORMAT = 1
 _LEVEL = 1
+_LARGE_TABLE = 32_768
 
 # Verdict of a good reading, one code a row; a commit without any codes is stored whole.
 STORED, DUPLICATE, CONFLICT, REFUSED = 0, 1, 2, 3
@@ -187,8 +188,13 @@ def _pack_block(part: CommitBlock, positions: bool) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=512)
 def _device_table(joined: str) -> tuple[str, ...]:
+    # A large one is of few of very many devices, and hardly ever comes again.
+    return _small_table(joined) if len(joined) < _LARGE_TABLE else tuple(joined.split("\n"))
+
+
+@lru_cache(maxsize=512)
+def _small_table(joined: str) -> tuple[str, ...]:
     # One object for one table, however many commits repeat it.
     return tuple(joined.split("\n"))
 

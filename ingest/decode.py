@@ -157,10 +157,18 @@ class Decoders:
             messages: Position in the batch, topic, payload.
             received: The whole batch.
         """
-        decoded = Decoded(messages=received)
         by_prefix: dict[str, list[tuple[int, Topic, bytes]]] = {}
         for message in messages:
             by_prefix.setdefault(message[1].prefix, []).append(message)
+        return self.decode_sorted(by_prefix, received)
+
+    def decode_sorted(
+        self,
+        by_prefix: Mapping[str, Sequence[tuple[int, Topic, bytes]]],
+        received: Sequence[RawMessage] = (),
+    ) -> Decoded:
+        """Decode messages that were sorted by the prefix of their topics."""
+        decoded = Decoded(messages=received)
         for prefix, chosen in by_prefix.items():
             self._decoders[prefix].decode(chosen, decoded)
         return decoded

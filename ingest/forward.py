@@ -89,7 +89,9 @@ class Forwarder:
         self._store = store
         self._records = records
         self._limits = limits or IngestLimits()
-        self._tables = {site.id: SiteTables(site) for site in registry or ()}
+        self._sites = {site.id: site for site in registry or ()}
+        # Made when first needed, which is hardly ever: those of a fleet are large.
+        self._tables: dict[str, SiteTables] = {}
         self._failpoint = failpoint
         self._classifier = self._new_classifier()
         self._above: dict[int, int] = {}
@@ -114,7 +116,7 @@ class Forwarder:
 
     def run(self, wake: threading.Event, stop: threading.Event) -> None:
         """Forward until stopped; waits for `wake` when nothing is spooled."""
-        rest_s = self._limits.forward_ms / 1000
+        limits = self._limits
         while not stop.is_set():
             began = time.monotonic()
             try:
@@ -125,9 +127,11 @@ class Forwarder:
                     self._spool.shrink()
                     wake.wait(1.0)
                     wake.clear()
-                if moved < self._limits.forward_readings // 4 and not self._refusals_wait:
+                if moved < limits.forward_readings // 4 and not self._refusals_wait:
                     # Little waits: a round costs the same for one reading as for a thousand.
-                    stop.wait(max(0.0, rest_s - (time.monotonic() - began)))
+                    busy = moved > limits.forward_busy_readings
+                    rest_ms = limits.forward_busy_ms if busy else limits.forward_ms
+                    stop.wait(max(0.0, rest_ms / 1000 - (time.monotonic() - began)))
             except StoreUnavailableError as error:
                 wait_s = error.retry_after_s if error.retry_after_s is not None else self._pause_s
                 self._say(f"the store is away, readings are kept in the spool: {error}")
@@ -250,7 +254,7 @@ class Forwarder:
     def _forward_readings(self) -> int:
         group, known = self._unbooked(READINGS, self._limits.forward_readings)
         if self._settled is not None and (not group or group[0].number > self._before):
-            self._classifier.know(self._tables)
+            self._classifier.know(self._sites)
             self._settled(self._classifier.all_newest())
             self._settled = None
         if not group:
@@ -331,9 +335,12 @@ class Forwarder:
     def _multipliers(
         self, block: ReadingBlock, rows: NDArray[np.intp]
     ) -> dict[str, NDArray[np.float64]]:
-        tables = self._tables.get(block.site)
-        if tables is None:
+        site = self._sites.get(block.site)
+        if site is None:
             return {}
+        tables = self._tables.get(site.id)
+        if tables is None:
+            tables = self._tables[site.id] = SiteTables(site)
         table = tables.families[block.family]
         index = np.array(
             [table.index.get(block.devices[int(at)], -1) for at in block.device_index[rows]],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from ingest.limits import IngestLimits
 from ingest.messages import RawMessage
@@ -23,14 +23,19 @@ class Inbox:
         self._changed_at = 0.0
         self._condition = threading.Condition()
 
-    def put(self, messages: Iterable[RawMessage]) -> None:
+    def put(self, messages: Sequence[RawMessage]) -> None:
         """Add messages."""
+        size = sum([len(message.payload) for message in messages])
         with self._condition:
-            for message in messages:
-                self._messages.append(message)
-                self._bytes += len(message.payload)
+            before = len(self._messages)
+            self._messages.extend(messages)
+            self._bytes += size
             self._changed_at = time.monotonic()
-            self._condition.notify_all()
+            # Only for what changes how long the commit waits: messages come in a thousand reads a
+            # second, and to wake somebody costs as much as to read.
+            quiet = self._limits.quiet_messages
+            if not before or before < quiet <= len(self._messages) or self._is_enough():
+                self._condition.notify_all()
 
     def _is_full(self) -> bool:
         limits = self._limits
@@ -58,19 +63,20 @@ class Inbox:
             while not self._is_enough():
                 now = time.monotonic()
                 until = deadline
-                if len(self._messages) >= limits.quiet_messages:
-                    until = min(until, self._changed_at + limits.quiet_ms / 1000)
+                waiting = len(self._messages)
+                if waiting >= limits.quiet_messages:
+                    # A window of so many is no bottleneck, and to look every time is not free.
+                    patience = 4 if waiting >= 16 * limits.quiet_messages else 1
+                    until = min(until, self._changed_at + patience * limits.quiet_ms / 1000)
                 if now >= until:
                     break
                 self._condition.wait(until - now)
-            count = min(len(self._messages), limits.commit_messages)
-            taken: list[RawMessage] = []
-            size = 0
-            for message in self._messages[:count]:
-                if taken and size + len(message.payload) > 2 * limits.commit_bytes:
-                    break
-                taken.append(message)
-                size += len(message.payload)
+            taken = self._messages[: limits.commit_messages]
+            sizes = [len(message.payload) for message in taken]
+            size = sum(sizes)
+            while len(taken) > 1 and size > 2 * limits.commit_bytes:
+                size -= sizes.pop()
+                taken.pop()
             del self._messages[: len(taken)]
             self._bytes -= size
             self._condition.notify_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -143,7 +144,7 @@ class Intake:
         self._apply_settled()
         self._apply_exchange()
         work = _Work(messages, self._known.tables)
-        blocks = self._judge(work, self._decoders, self._topic)
+        blocks = self._judge(work, self._decoders, self._topics, self._topic)
         for site in {block.block.site for block in blocks}:
             blocks = self._cap_site(site, blocks, work)
         self._collect(work, blocks)
@@ -195,7 +196,7 @@ class Intake:
     ) -> tuple[Commit, list[Refusal]]:
         message = RawMessage(entry.topic, entry.payload, entry.received_ms)
         work = _Work([message], known.tables)
-        blocks = self._judge(work, decoders, lambda text: parse_topic(text, known.mappings))
+        blocks = self._judge(work, decoders, {}, lambda text: parse_topic(text, known.mappings))
         refusals = work.merged_refusals()
         if entry.rows and not any(not refusal.rows for refusal in refusals):
             chosen = set(entry.rows)
@@ -221,7 +222,7 @@ class Intake:
     def set_aside(self, message: RawMessage) -> Commit:
         """A commit that quarantines one message whole: the last resort when decoding it fails."""
         work = _Work([message], self._known.tables)
-        work.sites[0] = self._topic(message.topic).site
+        work.sites.append(self._topic(message.topic).site)
         work.refusals.append(Refusal(0, "wrong_shape", "the decoder failed on it; see the log"))
         return work.commit()
 
@@ -232,7 +233,7 @@ class Intake:
         if topic is None:
             topic = parse_topic(text, self._known.mappings)
             site = self._known.tables.get(topic.site)
-            if site is not None and topic.device in site.family_of and not topic.problem:
+            if site is not None and site.family_of(topic.device) and not topic.problem:
                 self._topics[text] = topic
             elif len(text) <= _LONGEST_TOPIC:
                 if len(self._other_topics) >= _MOST_OTHER_TOPICS:
@@ -241,26 +242,31 @@ class Intake:
         return topic
 
     def _judge(
-        self, work: _Work, decoders: Decoders, topic_of: Callable[[str], Topic]
+        self,
+        work: _Work,
+        decoders: Decoders,
+        topics: Mapping[str, Topic],
+        topic_of: Callable[[str], Topic],
     ) -> list[NormalisedBlock]:
         """Good readings of the messages; the others become refusals of `work`."""
-        incoming: list[tuple[int, Topic, bytes]] = []
+        incoming: defaultdict[str, list[tuple[int, Topic, bytes]]] = defaultdict(list)
         limit = self._limits.payload_bytes
         tables, sites = work.known, work.sites
         for index, message in enumerate(work.messages):
-            topic = topic_of(message.topic)
-            sites[index] = topic.site
-            if topic.site not in tables:
-                site = topic.site or "without a valid id"
-                work.refuse(index, "unknown_site", f"no site {site!a} in the registry")
-            elif len(message.payload) > limit:
-                detail = f"{len(message.payload)} bytes, {limit} are allowed"
+            topic = topics.get(message.topic) or topic_of(message.topic)
+            payload, site = message.payload, topic.site
+            sites.append(site)
+            if site in tables and len(payload) <= limit and not topic.problem:
+                incoming[topic.prefix].append((index, topic, payload))
+            elif site not in tables:
+                shown = site or "without a valid id"
+                work.refuse(index, "unknown_site", f"no site {shown!a} in the registry")
+            elif len(payload) > limit:
+                detail = f"{len(payload)} bytes, {limit} are allowed"
                 work.refuse(index, "payload_too_large", detail)
-            elif topic.problem:
-                work.refuse(index, "unknown_topic", topic.problem)
             else:
-                incoming.append((index, topic, message.payload))
-        decoded = decoders.decode(incoming, work.messages)
+                work.refuse(index, "unknown_topic", topic.problem)
+        decoded = decoders.decode_sorted(incoming, work.messages)
         work.refusals += decoded.refusals
         work.ignored.update(decoded.ignored)
         work.joined = decoded.joined
@@ -375,8 +381,8 @@ class _Work:
 
     messages: Sequence[RawMessage]
     known: Mapping[str, SiteTables]
-    sites: list[str] = field(init=False)
     received_ms: Ints = field(init=False)
+    sites: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
     joined: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
@@ -386,7 +392,6 @@ class _Work:
     sparkplug: SparkplugNews = field(default_factory=SparkplugNews)
 
     def __post_init__(self) -> None:
-        self.sites = [""] * len(self.messages)
         self.received_ms = np.array([message.received_ms for message in self.messages], np.int64)
 
     def refuse(self, index: int, reason: str, detail: str) -> None:
@@ -455,9 +460,13 @@ class _Work:
             received = sum(counts.get(n, 0) for n in ("spooled", "quarantined", "rejected"))
             hour = LedgerHour(site, hour_ms, LedgerCounts(received=received, **counts))
             commit.hours.append(hour)
-        last = {site: m.received_ms for site, m in zip(self.sites, self.messages, strict=True)}
+        last = set(self.sites)
+        if len(last) == 1:
+            newest = dict.fromkeys(last, int(self.received_ms[-1]))
+        else:
+            newest = dict(zip(self.sites, self.received_ms.tolist(), strict=True))
         commit.last_message_ms = {
-            site: ms for site, ms in last.items() if site in self.known and site != PROBE_SITE
+            site: ms for site, ms in newest.items() if site in self.known and site != PROBE_SITE
         }
         return commit
 

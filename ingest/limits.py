@@ -26,7 +26,9 @@ class IngestLimits:
         quiet_messages: ... and at least so many wait (a broker's window may be that small).
         commit_messages, commit_bytes: A commit begins when so much waits.
         inbox_messages, inbox_bytes: Above these the socket is not read.
-        forward_ms: Shortest time between two rounds of the forwarder while little waits.
+        forward_ms: Shortest time between two rounds of the forwarder while little waits,
+        forward_busy_ms: and where a round moved more than `forward_busy_readings`: a round costs
+            the same for a thousand readings as for ten thousand.
         forward_readings: Most readings in one round.
         recent_readings: Readings kept in memory to recognise duplicates without asking the store.
         spool_bytes: Largest spool of a partition; 0 = only the disk bounds it.
@@ -42,14 +44,16 @@ class IngestLimits:
     name_chars: int = 64
     future_ms: int = 300_000
     late_ms: int = 900_000
-    commit_ms: int = 100
+    commit_ms: int = 200
     quiet_ms: int = 10
     quiet_messages: int = 16
     commit_messages: int = 10_000
-    commit_bytes: int = 2 * MIB
+    commit_bytes: int = MIB
     inbox_messages: int = 40_000
     inbox_bytes: int = 32 * MIB
     forward_ms: int = 300
+    forward_busy_ms: int = 1_000
+    forward_busy_readings: int = 1_000
     forward_readings: int = 50_000
     recent_readings: int = 400_000
     spool_bytes: int = 0

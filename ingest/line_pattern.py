@@ -7,11 +7,10 @@ no blank lines, no comments.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from core.errors import RefusedReadingError
 from ingest.line_protocol import FLOAT, Line
@@ -85,16 +84,18 @@ class LinePattern:
             return None
         columns = list(zip(*found, strict=True))
         factor, divisor = self._factor, self._divisor
-        times = [sent * factor // divisor for sent in map(int, columns[-1])]
-        if max(times) > self._latest or min(times) < -self._latest:
+        # A gateway sends many lines of one instant.
+        instants = {sent: int(sent) * factor // divisor for sent in set(columns[-1])}
+        if max(instants.values()) > self._latest or min(instants.values()) < -self._latest:
             return None
         values = []
         for place, scale in self._picks:
-            numbers = np.array(list(map(float, columns[place])))
-            if not np.isfinite(numbers).all():
+            numbers = list(map(float, columns[place]))
+            if not math.isfinite(sum(numbers)):
+                # A number beyond float64, or together too large: the exact way tells.
                 return None
-            values.append((numbers * scale if scale != 1.0 else numbers).tolist())
-        return AlikeLines(list(columns[0]), times, values)
+            values.append([number * scale for number in numbers] if scale != 1.0 else numbers)
+        return AlikeLines(list(columns[0]), list(map(instants.__getitem__, columns[-1])), values)
 
 
 def learn_pattern(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TypeAlias
 
 import msgspec
@@ -13,6 +14,13 @@ import numpy as np
 from core.intervals import Counts
 from core.samples import Floats, Ints
 from ingest.sparkplug_births import SparkplugNews
+
+
+class DeviceList(tuple[str, ...]):
+    """Names of devices that come again and again, as this object."""
+
+    __slots__ = ()
+
 
 Unit: TypeAlias = str
 Units: TypeAlias = tuple[Unit, ...]
@@ -70,28 +78,37 @@ class Columns:
     Attributes:
         metrics: Names of the metrics.
         units: Unit as declared, or empty for the catalogue's own, for each metric.
-        devices: (n,) names.
         times: (n,) epoch milliseconds.
         values: One list of (n,) floats for each metric; NaN where the reading lacks it.
         quality: (n,) codes, or None as long as every reading is good.
-        spans: (message, first row, number of rows) of consecutive readings of one message.
+        spans: Three lists, one entry for consecutive readings of one message: the message, the
+            first row in it, the number of rows.
+        pieces: Names of devices, in turn.
     """
 
     site: str
     family: str
     metrics: tuple[str, ...]
     units: Units
-    devices: list[str] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     values: list[list[float]] = field(default_factory=list)
     quality: list[int] | None = None
-    spans: list[tuple[int, int, int]] = field(default_factory=list)
+    spans: tuple[list[int], list[int], list[int]] = field(default_factory=lambda: ([], [], []))
+    pieces: list[DeviceList | list[str]] = field(default_factory=list)
+    _devices: list[str] | None = None
 
     def __post_init__(self) -> None:
         self.values = [[] for _ in self.metrics]
 
     def __len__(self) -> int:
-        return len(self.devices)
+        return len(self.times)
+
+    @property
+    def devices(self) -> list[str]:
+        """(n,) names."""
+        if self._devices is None:
+            self._devices = [name for piece in self.pieces for name in piece]
+        return self._devices
 
     def extend(
         self,
@@ -103,15 +120,9 @@ class Columns:
         quality: Sequence[int] = (),
     ) -> None:
         """Add consecutive readings of one message."""
-        if self.quality is None and quality:
-            self.quality = [0] * len(self.devices)
-        self.devices.extend(devices)
-        self.times.extend(times)
-        for column, added in zip(self.values, values, strict=True):
-            column.extend(added)
-        if self.quality is not None:
-            self.quality.extend(quality or [0] * len(devices))
-        self.spans.append((message, first_row, len(devices)))
+        self._extend(devices, times, values, quality)
+        for entries, entry in zip(self.spans, (message, first_row, len(devices)), strict=True):
+            entries.append(entry)
 
     def extend_singles(
         self,
@@ -122,18 +133,46 @@ class Columns:
         quality: Sequence[int] = (),
     ) -> None:
         """Add readings that came one in a message."""
-        self.extend(0, 0, devices, times, values, quality)
-        self.spans.pop()
-        self.spans.extend([(message, 0, 1) for message in messages])
+        self._extend(devices, times, values, quality)
+        for entries, added in zip(
+            self.spans, (messages, repeat(0, len(devices)), repeat(1, len(devices))), strict=True
+        ):
+            entries.extend(added)
+
+    def _extend(
+        self,
+        devices: Sequence[str],
+        times: Sequence[int] | Ints,
+        values: Sequence[Sequence[float] | Floats],
+        quality: Sequence[int],
+    ) -> None:
+        if self.quality is None and quality:
+            self.quality = [0] * len(self)
+        last = self.pieces[-1] if self.pieces else ()
+        if isinstance(devices, DeviceList):
+            self.pieces.append(devices)
+        elif isinstance(last, list):
+            last.extend(devices)
+        else:
+            self.pieces.append(list(devices))
+        self._devices = None
+        self.times.extend(times)
+        for column, added in zip(self.values, values, strict=True):
+            column.extend(added)
+        if self.quality is not None:
+            self.quality.extend(quality or [0] * len(devices))
 
     def positions(self) -> tuple[Counts, Counts]:
         """Message and row inside it for each reading, two (n,) int32 arrays."""
-        spans = np.array(self.spans, np.int64).reshape(-1, 3)
-        counts = spans[:, 2]
-        message = np.repeat(spans[:, 0], counts)
-        ends = np.cumsum(counts)
-        row = np.arange(len(message)) + np.repeat(spans[:, 1] - (ends - counts), counts)
-        return message.astype(np.int32), row.astype(np.int32)
+        messages, firsts, lengths = self.spans
+        message = np.array(messages, np.int32)
+        if len(messages) == len(self) and 0 not in lengths:
+            return message, np.array(firsts, np.int32)
+        counts = np.array(lengths, np.int64)
+        # What to add to a position in these columns to get the row inside its message.
+        moved = np.array(firsts, np.int64) - (np.cumsum(counts) - counts)
+        row = np.arange(len(self)) + np.repeat(moved, counts)
+        return np.repeat(message, counts), row.astype(np.int32)
 
 
 ColumnsKey: TypeAlias = tuple[str, str, tuple[str, ...], Units]

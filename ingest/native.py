@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -33,16 +34,15 @@ class NativeDecoder:
         Args:
             messages: Position in the batch, topic (without a problem), payload.
         """
-        singles: dict[Shape, list[tuple[int, Topic, bytes]]] = {}
+        singles: defaultdict[Shape, list[tuple[int, Topic, bytes]]] = defaultdict(list)
         single_shapes = self._singles
         for message in messages:
-            shape = single_shapes.get(message[1].text)
+            text = message[1].text
+            shape = single_shapes.get(text)
             if shape is None:
-                self._decode_one(message, self._of_topic.get(message[1].text), decoded)
-            elif shape in singles:
-                singles[shape].append(message)
+                self._decode_one(message, self._of_topic.get(text), decoded)
             else:
-                singles[shape] = [message]
+                singles[shape].append(message)
         for shape, group in singles.items():
             if len(group) == 1 or not decode_joined(shape, group, decoded):
                 for message in group:

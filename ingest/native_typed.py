@@ -22,7 +22,7 @@ from core.metrics import CATALOGUE
 from core.samples import QUALITY_BY_NAME
 from core.units import UNITS
 from ingest.limits import IngestLimits
-from ingest.messages import Decoded
+from ingest.messages import Decoded, DeviceList
 from ingest.native_exact import MEMBERS, SEQ_LIMIT, TIME_LIMIT, Profile
 from ingest.times import parse_times
 from ingest.topics import Topic
@@ -32,6 +32,8 @@ _PLAIN_NAME = re.compile(r"\A[A-Za-z0-9_.-]{1,64}\Z", re.ASCII)
 _LINE_END, _COLON, _OPENING, _CLOSING = b"\n:{}"
 # Below this a plain count is as fast as one in numpy.
 _LONG = 512
+# Lists of devices that are kept for a shape; a list has 60 KB at most.
+_MOST_LISTS = 200
 _COLUMN_MEMBERS = frozenset({"device", "units"})
 
 _Int = Annotated[int, msgspec.Meta(ge=-TIME_LIMIT, le=TIME_LIMIT)]
@@ -74,6 +76,21 @@ class Shape:
         self.fixed_keys = 2 + len(key.members) + (len(declared) if self.has["units"] else 0)
         self.picks = [attrgetter(f"m{position}") for position in range(len(key.metrics))]
         self.decoder: Any = msgspec.json.Decoder(_build_type(key, self.ignored))
+        self._names: Any = msgspec.json.Decoder(list[_name_type(key)])  # type: ignore[misc]
+        self._lists: dict[bytes, DeviceList] = {}
+
+    def devices_of(self, text: bytes) -> DeviceList:
+        """The devices of the column form; a gateway sends the same ones again and again.
+
+        Raises:
+            msgspec.DecodeError: It is no list of names.
+        """
+        found = self._lists.get(text)
+        if found is None:
+            if len(self._lists) >= _MOST_LISTS:
+                self._lists.clear()
+            found = self._lists[text] = DeviceList(self._names.decode(text))
+        return found
 
 
 def shape_key(profile: Profile, family: str, limits: IngestLimits) -> ShapeKey | None:
@@ -104,9 +121,13 @@ def _struct(name: str, fields: list[tuple[Any, ...]], rename: dict[str, str] | N
     )
 
 
+def _name_type(key: ShapeKey) -> Any:
+    return Annotated[str, msgspec.Meta(max_length=key.name_chars)]
+
+
 def _build_type(key: ShapeKey, ignored: list[str]) -> Any:
     columns = key.form == "columns"
-    name = Annotated[str, msgspec.Meta(max_length=key.name_chars)]
+    name = _name_type(key)
     number: Any = float
     if columns:
         number = list[float] if key.complete else list[float | None]
@@ -120,7 +141,7 @@ def _build_type(key: ShapeKey, ignored: list[str]) -> Any:
     one: list[tuple[Any, ...]] = [("values", values)]
     one.append(("ts", list[time] if columns and not key.one_time else time))
     types = {
-        "device": list[name] if columns else name,
+        "device": msgspec.Raw if columns else name,
         "units": dict[str, str],
         "seq": _Seq,
         "quality": _Quality,
@@ -190,7 +211,8 @@ def decode_joined(
     shape: Shape, messages: Sequence[tuple[int, Topic, bytes]], decoded: Decoded
 ) -> bool:
     """Decode many single readings in one pass; False (and nothing done) where one does not fit."""
-    joined = b"\n".join([payload for _, _, payload in messages])
+    numbers, topics, payloads = zip(*messages, strict=True)
+    joined = b"\n".join(payloads)
     # A line may hold several objects and an object several lines. Only where every joint is `}`,
     # line end, `{` does each payload hold whole objects, at least one, and therefore exactly one.
     if b"\\" in joined or not joined.isascii():
@@ -211,7 +233,6 @@ def decode_joined(
         return False
     if len(rows) != len(messages):
         return False
-    topics = [topic for _, topic, _ in messages]
     if shape.has["site"] and any(
         row.site != topic.site for row, topic in zip(rows, topics, strict=True)
     ):
@@ -230,7 +251,6 @@ def decode_joined(
     times, values, quality = found
     if shape.ignored:
         decoded.ignored.update(dict.fromkeys(shape.ignored, len(rows)))
-    numbers = [message[0] for message in messages]
     sites = {topic.site for topic in topics}
     if len(sites) == 1:
         columns = decoded.of(sites.pop(), shape.key.family, shape.metrics, shape.units)
@@ -323,8 +343,12 @@ def _take_columns(
         return False
     if shape.has["units"] and body.units != shape.expected_units:
         return False
+    devices: Sequence[str]
     if shape.has["device"]:
-        devices = body.device
+        try:
+            devices = shape.devices_of(bytes(body.device))
+        except (msgspec.DecodeError, ValueError):
+            return False
         if len(devices) != count:
             return False
         if topic.device and any(device != topic.device for device in devices):

@@ -120,13 +120,15 @@ def normalise(
 def _device_index(
     columns: Columns, tables: SiteTables, table: FamilyTable, judgement: _Judgement
 ) -> Counts:
-    names = columns.devices
-    lookup = table.index
-    index = np.array([lookup.get(name, -1) for name in names], np.int32)
-    if (index < 0).any():
+    found = [table.positions(piece) for piece in columns.pieces]
+    index = found[0] if len(found) == 1 else np.concatenate(found)
+    if index.min() < 0:
+        names = columns.devices
         missing = index < 0
         site = tables.site.id
-        elsewhere = np.array([name in tables.family_of for name in names], np.bool_)
+        elsewhere = np.zeros(len(names), np.bool_)
+        for row in np.flatnonzero(missing).tolist():
+            elsewhere[row] = bool(tables.family_of(names[row]))
         judgement.refuse(
             missing & ~elsewhere,
             "unknown_device",
@@ -135,7 +137,7 @@ def _device_index(
         judgement.refuse(
             missing,
             "family_mismatch",
-            lambda row: f"{names[row]} is of {tables.family_of[names[row]]}, not {columns.family}",
+            lambda row: f"{names[row]} is of {tables.family_of(names[row])}, not {columns.family}",
         )
     return index
 
@@ -151,15 +153,14 @@ def _convert(
 ) -> Floats | None:
     """Values in the catalogue's unit, after the checks of metric, unit and range."""
     metric = table.metric(name)
-    devices = judgement.columns.devices
-    if metric is None or not table.declares(name)[index].all():
+    if metric is None or not (table.all_declare(name) or table.declares(name)[index].all()):
         declared = (
             table.declares(name)[index] if metric is not None else np.zeros(len(index), np.bool_)
         )
         judgement.refuse(
             ~declared & ~np.isnan(sent),
             "unknown_metric",
-            lambda row: f"{name!a} is not declared for {devices[row]}",
+            lambda row: f"{name!a} is not declared for {judgement.columns.devices[row]}",
         )
         if metric is None:
             return None
@@ -177,6 +178,8 @@ def _convert(
         converted = converted * scale + offset
     if factors is not None and table.is_scaled(name):
         converted = converted * factors
+    if converted.min() >= metric.low and converted.max() <= metric.high:
+        return converted
     # Compared this way round NaN, the absent value, is not outside.
     outside = (converted < metric.low) | (converted > metric.high)
     if outside.any():
@@ -199,7 +202,7 @@ def _check_time(
     judgement: _Judgement,
 ) -> None:
     lateness = received_ms - time_ms
-    if (lateness < -limits.future_ms).any():
+    if lateness.min() < -limits.future_ms:
         judgement.refuse(
             lateness < -limits.future_ms,
             "time_in_future",

@@ -20,13 +20,19 @@ from core.ledger import (
     LedgerHour,
     QuarantineEntry,
 )
-from core.periods import format_time
+from core.periods import INTERVAL_MS, format_time
 from core.samples import Ints, Quality, ReadingBlock
 from ingest.commits import CONFLICT, DUPLICATE, REFUSED, STORED, Commit, CommitBlock
 
 _Verdicts = NDArray[np.uint8]
-# Readings of a device further apart than this dirty two spans instead of one long one.
+# Quarters of a device further apart than this are two spans instead of one long one.
 _SPAN_GAP_MS = HOUR_MS
+# Devices of one family in one booking, above which their live spans are one of the family.
+_VERY_MANY = 1_000
+# Marking a table of devices and quarters is cheaper than sorting, as long as it is no larger.
+_CELLS_A_READING = 8
+# More quarters than there are to the year 9999.
+_QUARTER_BITS = 32
 
 # (site, family, metric) -> factors by which values of these devices were multiplied.
 Multipliers = Callable[[ReadingBlock, NDArray[np.intp]], dict[str, NDArray[np.float64]]]
@@ -54,7 +60,7 @@ def build_outcome(
     ignored: dict[str, int] = defaultdict(int)
     last: dict[str, int] = {}
     silent: dict[tuple[str, str], int | None] = {}
-    stored_parts: list[tuple[ReadingBlock, _Verdicts]] = []
+    stored_parts: list[tuple[CommitBlock, _Verdicts]] = []
     for commit, codes in commits:
         for hour in commit.hours:
             hours[hour.site, hour.hour_ms] += replace(hour.counts, spooled=0)
@@ -65,7 +71,7 @@ def build_outcome(
             tally = np.bincount(of_part, minlength=4)
             stored, duplicate = int(tally[STORED]), int(tally[DUPLICATE])
             refused = int(tally[CONFLICT] + tally[REFUSED])
-            stored_parts.append((part.block, of_part))
+            stored_parts.append((part, of_part))
             if part.origin:
                 # Its counts move inside the records, if the entry is still open then.
                 replayed[part.origin] = _add(replayed.get(part.origin), stored, duplicate, refused)
@@ -101,27 +107,73 @@ def _add(
 
 
 def _dirty_spans(
-    parts: Sequence[tuple[ReadingBlock, _Verdicts]],
+    parts: Sequence[tuple[CommitBlock, _Verdicts]],
 ) -> Iterator[DirtySpan]:
-    """Spans of stored readings, few for each device: what they touch is to be computed again."""
+    """Spans of stored readings, few for each device: what they touch is to be computed again.
+
+    They are whole quarters of an hour, for that is what is computed. So a span that waits already
+    holds all that comes until its quarter is over, and booking it again changes nothing. Where very
+    many devices of a family have sent live readings, one span stands for the whole family, which is
+    computed anyway.
+    """
     gathered: dict[tuple[str, str, tuple[str, ...]], list[tuple[Counts, Ints]]] = {}
-    for block, codes in parts:
+    newest_ms: dict[tuple[str, str], int] = {}
+    for part, codes in parts:
+        block = part.block
         chosen = codes == STORED
-        if chosen.any() and block.site != PROBE_SITE:
-            key = (block.site, block.family, block.devices)
-            gathered.setdefault(key, []).append((block.device_index[chosen], block.time_ms[chosen]))
-    for (site, family, devices), found in gathered.items():
-        index = np.concatenate([device for device, _ in found])
-        times = np.concatenate([time_ms for _, time_ms in found])
-        order = np.lexsort((times, index))
-        index, times = index[order], times[order]
-        breaks = (np.diff(index) != 0) | (np.diff(times) > _SPAN_GAP_MS)
-        begins = np.concatenate(([0], np.flatnonzero(breaks) + 1))
-        ends = np.concatenate((begins[1:] - 1, [len(times) - 1]))
-        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-            yield DirtySpan(
-                site, family, devices[int(index[begin])], int(times[begin]), int(times[end])
-            )
+        if block.site == PROBE_SITE:
+            continue
+        if chosen.all():
+            found = (block.device_index, block.time_ms // INTERVAL_MS)
+        elif chosen.any():
+            found = (block.device_index[chosen], block.time_ms[chosen] // INTERVAL_MS)
+        else:
+            continue
+        group = (block.site, block.family)
+        newest_ms[group] = max(part.received_ms, newest_ms.get(group, 0))
+        gathered.setdefault((*group, block.devices), []).append(found)
+    for (site, family, devices), of_table in gathered.items():
+        index, quarter = _touched(of_table, len(devices))
+        if len(devices) > _VERY_MANY:
+            live = quarter >= (newest_ms[site, family] - HOUR_MS) // INTERVAL_MS
+            if live.sum() > _VERY_MANY:
+                first, last = int(quarter[live].min()), int(quarter[live].max())
+                end_ms = (last + 1) * INTERVAL_MS - 1
+                yield DirtySpan(site, family, "", first * INTERVAL_MS, end_ms)
+                index, quarter = index[~live], quarter[~live]
+        yield from _spans_of(site, family, devices, index, quarter)
+
+
+def _spans_of(
+    site: str, family: str, devices: tuple[str, ...], index: Ints, quarter: Ints
+) -> Iterator[DirtySpan]:
+    """Spans of pairs of device and quarter, which are sorted."""
+    if not len(index):
+        return
+    breaks = (np.diff(index) != 0) | (np.diff(quarter) > 1 + _SPAN_GAP_MS // INTERVAL_MS)
+    begins = np.concatenate(([0], np.flatnonzero(breaks) + 1))
+    ends = np.concatenate((begins[1:] - 1, [len(index) - 1]))
+    start_ms = quarter[begins] * INTERVAL_MS
+    end_ms = (quarter[ends] + 1) * INTERVAL_MS - 1
+    for device, start, end in zip(
+        index[begins].tolist(), start_ms.tolist(), end_ms.tolist(), strict=True
+    ):
+        yield DirtySpan(site, family, devices[device], start, end)
+
+
+def _touched(found: Sequence[tuple[Counts, Ints]], devices: int) -> tuple[Ints, Ints]:
+    """Device and quarter of an hour of what was stored, each pair once, in that order."""
+    index = np.concatenate([device for device, _ in found])
+    quarter = np.concatenate([quarters for _, quarters in found])
+    first = int(quarter.min())
+    width = int(quarter.max()) - first + 1
+    if devices * width <= _CELLS_A_READING * len(index):
+        cells = np.zeros((devices, width), np.bool_)
+        cells[index, quarter - first] = True
+        rows, columns = np.nonzero(cells)
+        return rows, columns + first
+    keys = np.unique((index.astype(np.int64) << _QUARTER_BITS) + quarter)
+    return keys >> _QUARTER_BITS, keys & ((1 << _QUARTER_BITS) - 1)
 
 
 _REASONS = {

@@ -17,6 +17,8 @@ Instant = tuple[int, int]
 Held = dict[Instant, dict[str, float]]
 # Position of a device and time in one key, as in `ingest.newest`.
 TIME_BITS = 43
+# Device tables above this size hardly ever come again.
+_LARGE_TABLE = 2_000
 
 
 def keys_of(device_index: Counts | Ints, time_ms: Ints) -> Ints:
@@ -84,9 +86,10 @@ class Family:
             self.kept = np.append(self.kept, known)
             self.complete_above = np.append(self.complete_above, known)
         found = np.array([self._positions[name] for name in devices], np.int32)
-        if len(self._tables) > 64:
-            self._tables.clear()
-        self._tables[id(devices)] = (devices, found)
+        if len(devices) <= _LARGE_TABLE:
+            if len(self._tables) > 64:
+                self._tables.clear()
+            self._tables[id(devices)] = (devices, found)
         return found
 
     def remember(self, device: Counts, time_ms: Ints, values: Mapping[str, Floats]) -> None:

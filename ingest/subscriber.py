@@ -160,12 +160,16 @@ class MqttSubscriber:
 
     def acknowledge(self, messages: Sequence[RawMessage]) -> None:
         """Acknowledge committed messages; those of an earlier connection are passed over."""
-        mids: dict[int, list[int]] = {}
-        for message in messages:
-            if message.mid:
-                mids.setdefault(message.generation, []).append(message.mid)
-        for generation, chosen in mids.items():
-            self._client.acknowledge(generation, chosen)
+        generations = {message.generation for message in messages}
+        for generation in sorted(generations):
+            self._client.acknowledge(
+                generation,
+                [
+                    message.mid
+                    for message in messages
+                    if message.mid and message.generation == generation
+                ],
+            )
 
     def publish(self, topic: str, payload: bytes) -> bool:
         """Publish with QoS 0, not retained; False where there is no connection."""

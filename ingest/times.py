@@ -62,6 +62,22 @@ def parse_times(texts: Sequence[str]) -> list[int] | None:
         return None
 
 
+def _begins_of_days(year: Ints, month: Ints, date: Ints) -> Ints | None:
+    """Epoch milliseconds at which days begin; None where one of them does not exist."""
+    # Nearly always all of one day.
+    if all((part == part[0]).all() for part in (date, month, year)):
+        year, month, date = year[:1], month[:1], date[:1]
+    if (year < 1900).any() or (month < 1).any() or (month > 12).any() or (date < 1).any():
+        return None
+    months = (year - 1970) * 12 + month - 1
+    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    after = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    if (first + date > after).any():
+        return None
+    begin_ms: Ints = (first + date - 1) * _DAY_MS
+    return begin_ms
+
+
 def _parse_column(texts: Sequence[str]) -> Ints | None:
     """All texts at once where they have one layout and nothing unusual; else None."""
     layout = _LAYOUT.match(texts[0])
@@ -82,30 +98,15 @@ def _parse_column(texts: Sequence[str]) -> Ints | None:
     digits = chars[:, _DIGIT_COLUMNS] - 48  # uint8: what lies below "0" wraps above 9
     if (digits > 9).any():
         return None
-    d = digits.astype(np.int64)
-    year = d[:, 0] * 1000 + d[:, 1] * 100 + d[:, 2] * 10 + d[:, 3]
-    month, day = d[:, 4] * 10 + d[:, 5], d[:, 6] * 10 + d[:, 7]
-    hour, minute, second = (
-        d[:, 8] * 10 + d[:, 9],
-        d[:, 10] * 10 + d[:, 11],
-        d[:, 12] * 10 + d[:, 13],
+    century, year, month, date, hour, minute, second = (
+        (digits[:, 0::2] * 10 + digits[:, 1::2]).astype(np.int64).T  # at most 99, fits uint8
     )
-    if (
-        (year < 1900).any()
-        or (month < 1).any()
-        or (month > 12).any()
-        or (day < 1).any()
-        or (hour > 23).any()
-        or (minute > 59).any()
-        or (second > 59).any()
-    ):
+    if (hour > 23).any() or (minute > 59).any() or (second > 59).any():
         return None
-    months = (year - 1970) * 12 + month - 1
-    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    after = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    if (first + day > after).any():
+    begin_ms = _begins_of_days(century * 100 + year, month, date)
+    if begin_ms is None:
         return None
-    time_ms = (first + day - 1) * _DAY_MS + (hour * 3600 + minute * 60 + second) * 1000
+    time_ms = begin_ms + (hour * 3600 + minute * 60 + second) * 1000
     fraction, zone = layout.group(1) or "", layout.group(2)
     if fraction:
         if (chars[:, 19] != 46).any():
@@ -121,7 +122,7 @@ def _parse_column(texts: Sequence[str]) -> Ints | None:
     sign = chars[:, at]
     offset = chars[:, (at + 1, at + 2, at + 4, at + 5)] - 48
     if (
-        not np.isin(sign, (43, 45)).all()
+        not ((sign == 43) | (sign == 45)).all()
         or (chars[:, at + 3] != 58).any()
         or (offset > 9).any()
         or (offset[:, 2] > 5).any()

@@ -6,6 +6,7 @@ SIGTERM ends each within ten seconds with nothing lost and exit code 0.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from greendc.logs import configure_logging
 from greendc.settings import Settings
 
 _LOG = logging.getLogger(__name__)
+# About one large commit's worth.
+_OBJECTS_A_COLLECTION = 50_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +45,10 @@ def run_ingest(settings: Settings) -> int:
 
     with IngestProcess(settings, SystemClock()) as process:
         call_on_hangup(process.reload)
+        # What was made until now stays: it is not looked through again for every few messages.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_OBJECTS_A_COLLECTION, 20, 20)
         process.run_until(stop_on_signals())
     return 0
 

@@ -24,7 +24,7 @@ Columns = dict[tuple[str, str], list[tuple[Ints, Floats]]]
 ResultFields = dict[tuple[str, str, str, int], dict[str, str]]
 
 
-def _in_order(pieces: Sequence[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
+def in_order(pieces: Sequence[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
     """All pieces of one field as one run in time order."""
     if len(pieces) == 1:
         times, values = pieces[0]
@@ -54,9 +54,9 @@ def sample_series(columns: Columns, site: str, family: str) -> list[SampleSeries
     for (device, field), pieces in columns.items():
         if field.endswith(QUALITY_SUFFIX):
             continue
-        times, values = _in_order(pieces)
+        times, values = in_order(pieces)
         marks = columns.get((device, field + QUALITY_SUFFIX))
-        codes = _codes_at(times, None if marks is None else _in_order(marks))
+        codes = _codes_at(times, None if marks is None else in_order(marks))
         key = SeriesKey(site, family, device, field)
         # A copy: a slice would keep the whole answer in memory.
         found.append(SampleSeries(key, times.copy(), np.array(values), codes))
@@ -80,19 +80,19 @@ def interval_block(
     key: SeriesKey, fields: Mapping[str, Sequence[tuple[Ints, Floats]]]
 ) -> IntervalBlock:
     """Intervals of one series from the fields of its lines; `absent` says what each line lacks."""
-    start, mask = _in_order(fields[ABSENT])
+    start, mask = in_order(fields[ABSENT])
     columns: dict[str, Any] = {}
     for position, name in enumerate(FLOAT_COLUMNS):
         values = np.full(len(start), np.nan)
         if name in fields:
-            at, held = _in_order(fields[name])
+            at, held = in_order(fields[name])
             values[np.searchsorted(start, at)] = held
         is_nan, is_zero = unpack_absent(mask, position)
         values[is_nan] = np.nan
         if name in OMITTED_WHEN_ZERO:
             values[is_zero] = 0.0
         columns[name] = values
-    at, counts = _in_order(fields["count"])
+    at, counts = in_order(fields["count"])
     count = np.zeros(len(start), np.int32)
     count[np.searchsorted(start, at)] = counts.astype(np.int32)
     return IntervalBlock(key, start.copy(), count, **columns)

@@ -28,6 +28,7 @@ Parameters = dict[str, object]
 MOST_NAMES = 1000
 
 _TABLES_END = b"\r\n\r\n"
+_MEANS = 'aggregateWindow(every: {:d}ms, fn: mean, createEmpty: false, timeSrc: "_start")'
 
 
 class Question:
@@ -54,12 +55,27 @@ class Question:
         """Keep the marks of quality only."""
         self._filters.append(f"r._field =~ /{QUALITY_SUFFIX}$/")
 
-    def text(self, start: datetime, stop: datetime, keep: Sequence[str], pick: str = "") -> str:
+    def leave_quality(self) -> None:
+        """Leave out the marks of quality."""
+        self._filters.append(f"r._field !~ /{QUALITY_SUFFIX}$/")
+
+    def text(
+        self,
+        start: datetime,
+        stop: datetime,
+        keep: Sequence[str],
+        pick: str = "",
+        *,
+        mean_every_ms: int = 0,
+    ) -> str:
         """The query over [start, stop).
 
         Args:
             keep: Columns that the answer carries.
             pick: `first` or `last` of every series, or nothing.
+            mean_every_ms: Length of the windows whose means are wanted, by their beginning; 0 for
+                the values themselves. In this form, and in no other, the storage engine makes the
+                means itself (decision 0146).
         """
         suffix = len(self.parameters)
         self.parameters[f"start{suffix}"] = start
@@ -70,6 +86,7 @@ class Question:
             f"range(start: start{suffix}, stop: stop{suffix})",
             f"filter(fn: (r) => {' and '.join(self._filters)})",
             *([f"{pick}()"] if pick else []),
+            *([_MEANS.format(mean_every_ms)] if mean_every_ms else []),
             f"keep(columns: [{columns}])",
         ]
         return " |> ".join(parts)

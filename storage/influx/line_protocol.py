@@ -24,7 +24,9 @@ from storage.schema import QUALITY_SUFFIX, interval_floats
 
 # A larger body costs the server less per line, up to a few thousand lines; a refused one has to be
 # split, and a slow one meets its time limit.
-LINES_PER_BODY = 10_000
+LINES_PER_BODY = 25_000
+
+_LARGE_TABLE = 2_000
 
 # Field of an interval line: which columns are not in it, and why. Bit i: column i is NaN; bit
 # i + 9: column i is zero. So an interval is replaced whole although a field cannot be taken back.
@@ -43,10 +45,18 @@ def escape_measurement(text: str) -> str:
     return text.replace(",", "\\,").replace(" ", "\\ ")
 
 
-@lru_cache(maxsize=1024)
 def _reading_prefixes(family: str, site: str, devices: tuple[str, ...]) -> Any:
+    # A large table is of few of very many devices, and hardly ever comes again.
+    make = _kept_prefixes if len(devices) <= _LARGE_TABLE else _make_prefixes
+    return make(family, site, devices)
+
+
+def _make_prefixes(family: str, site: str, devices: tuple[str, ...]) -> Any:
     head, tail = f"{escape_measurement(family)},device=", f",site={escape_tag(site)} "
     return text_column([f"{head}{escape_tag(device)}{tail}" for device in devices])
+
+
+_kept_prefixes = lru_cache(maxsize=1024)(_make_prefixes)
 
 
 def encode_readings(block: ReadingBlock, marked: Collection[tuple[str, str]]) -> Any:
@@ -59,20 +69,25 @@ def encode_readings(block: ReadingBlock, marked: Collection[tuple[str, str]]) ->
     Returns:
         A pyarrow string array, each text with its line end.
     """
-    present = np.zeros(len(block), bool)
-    for values in block.values.values():
-        present |= ~np.isnan(values)
-    if not present.any():
-        return text_column([])
-    if not present.all():
-        block = block.take(present)
+    absences = {metric: np.isnan(values) for metric, values in block.values.items()}
+    lacks = {metric: bool(absent.any()) for metric, absent in absences.items()}
+    if all(lacks.values()):
+        # Rows without any value may exist.
+        present = ~np.logical_and.reduce(list(absences.values()))
+        if not present.any():
+            return text_column([])
+        if not present.all():
+            return encode_readings(block.take(present), marked)
     fields: list[Any] = []
-    complete = True
+    complete = not any(lacks.values())
     not_good = block.quality != 0
+    marks_any = bool(marked) or bool(not_good.any())
     for metric, values in block.values.items():
-        absent = np.isnan(values)
-        complete = complete and not absent.any()
-        fields.append((metric, pc.cast(number_column(values, absent), pa.string())))
+        absent = absences[metric]
+        numbers = number_column(values, absent if lacks[metric] else None)
+        fields.append((metric, pc.cast(numbers, pa.string())))
+        if not marks_any:
+            continue
         rows = not_good
         if marked:
             again = np.array([(device, metric) in marked for device in block.devices], bool)

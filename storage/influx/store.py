@@ -160,6 +160,49 @@ class InfluxStore:
         found = self._read_raw(site, family, period.start_ms, period.end_ms, devices, metrics)
         return answers.sample_series(found, site, family)
 
+    def read_means(
+        self,
+        site: str,
+        family: str,
+        period: Period,
+        every_ms: int,
+        *,
+        devices: Sequence[str] | None = None,
+        metrics: Sequence[str] | None = None,
+    ) -> dict[SeriesKey, tuple[Ints, Floats]]:
+        """Means of the samples in windows of the same length, made by the server.
+
+        Args:
+            period: Begins and ends at a multiple of `every_ms` since 1970.
+            every_ms: Length of a window in milliseconds.
+
+        Returns:
+            For each series the beginnings of the windows that hold a sample, ascending, and the
+            arithmetic mean of the samples in each, whatever their quality.
+
+        Raises:
+            ValueError: The period is not made of whole windows.
+            StoreError: The store could not be asked.
+        """
+        if every_ms <= 0 or period.start_ms % every_ms or period.end_ms % every_ms:
+            raise ValueError(f"{period} is not made of whole windows of {every_ms} ms")
+        question = self._raw_question(site, family, devices, metrics)
+        question.leave_quality()
+        text = question.text(
+            range_time(period.start_ms),
+            range_time(period.end_ms),
+            (*_KEEP, "_field", "device"),
+            mean_every_ms=every_ms,
+        )
+        wanted = None if devices is None else set(devices)
+        columns: answers.Columns = {}
+        for answer in parse_answer(self._ask(question, text), ("device", "_field")):
+            _collect(answer, columns, wanted)
+        return {
+            SeriesKey(site, family, device, field): answers.in_order(pieces)
+            for (device, field), pieces in sorted(columns.items())
+        }
+
     def read_last_before(
         self,
         site: str,

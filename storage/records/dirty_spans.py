@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from core.ledger import HOUR_MS, DirtySpan
 from storage.records import tables as t
@@ -14,38 +15,107 @@ from storage.records import tables as t
 # Two waiting spans of a device this close are one: computing the hour between them twice is cheaper
 # than keeping many rows.
 TOUCH_MS = HOUR_MS
-# Beyond so many devices of a commit every waiting span of its sites is looked at.
 _DEVICES_PER_STATEMENT = 400
 
+Group: TypeAlias = tuple[str, str]
+_Borders: TypeAlias = list[tuple[int, int]]
 
-def merge_dirty(connection: Connection, spans: Sequence[DirtySpan]) -> None:
-    """Add spans; those near a waiting one of the same device become part of it."""
-    if not spans:
-        return
-    table = t.dirty_span
-    wanted: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is known to wait of one site and family.
+
+    Attributes:
+        rows: How many rows wait, and the sum of their ids. A row that is taken leaves both smaller,
+            and a new one has a larger id than any before it, so that no change but the growth of a
+            span leaves both as they were.
+        spans: Device -> spans in those rows; of devices that are not in it nothing is known.
+    """
+
+    rows: tuple[int, int]
+    spans: Mapping[str, _Borders]
+
+    def covers(self, span: DirtySpan) -> bool:
+        """Whether a waiting span holds this one."""
+        for start_ms, end_ms in self.spans.get(span.device, ()):
+            if start_ms <= span.start_ms and span.end_ms <= end_ms:
+                return True
+        return False
+
+
+def merge_dirty(
+    connection: Connection, spans: Sequence[DirtySpan], known: Mapping[Group, Waiting]
+) -> dict[Group, Waiting]:
+    """Add spans; those near a waiting one of the same device become part of it.
+
+    What a waiting span covers already needs nothing: its readings are in the store, and whoever
+    takes the span after this moment finds them there.
+
+    Returns:
+        What is known of the sites and families that were changed, once the transaction holds.
+    """
+    groups: dict[Group, list[DirtySpan]] = defaultdict(list)
     for span in spans:
-        wanted[span.site, span.family, span.device].append((span.start_ms, span.end_ms))
-    waiting: dict[tuple[str, str, str], list[tuple[int, int, int]]] = defaultdict(list)
-    names = (table.c.site, table.c.family, table.c.device)
-    query = (
-        select(table.c.id, *names, table.c.start_ms, table.c.end_ms)
-        .where(table.c.taken.is_(False), table.c.site.in_({key[0] for key in wanted}))
-        .with_for_update()
-    )
-    if len(wanted) <= _DEVICES_PER_STATEMENT:
-        query = query.where(table.c.device.in_({key[2] for key in wanted}))
-    for number, site, family, device, start_ms, end_ms in connection.execute(query):
-        if (site, family, device) in wanted:
-            waiting[site, family, device].append((start_ms, end_ms, number))
+        groups[span.site, span.family].append(span)
+    learned: dict[Group, Waiting] = {}
+    for group, members in groups.items():
+        held = known.get(group)
+        if held is not None and held.rows != _count_rows(connection, group):
+            held = None
+        new = members if held is None else [span for span in members if not held.covers(span)]
+        if not new:
+            continue
+        changed = _merge_group(connection, group, new)
+        before = held.spans if held is not None else {}
+        learned[group] = Waiting(_count_rows(connection, group), {**before, **changed})
+    return learned
+
+
+def _of_group(group: Group) -> tuple[Any, ...]:
+    table = t.dirty_span
+    return table.c.site == group[0], table.c.family == group[1], table.c.taken.is_(False)
+
+
+# Made once: making a statement takes longer than running it.
+_COUNT = select(func.count(), func.coalesce(func.sum(t.dirty_span.c.id), 0)).where(
+    t.dirty_span.c.site == bindparam("site"),
+    t.dirty_span.c.family == bindparam("family"),
+    t.dirty_span.c.taken.is_(False),
+)
+
+
+def _count_rows(connection: Connection, group: Group) -> tuple[int, int]:
+    found = connection.execute(_COUNT, {"site": group[0], "family": group[1]}).one()
+    return int(found[0]), int(found[1])
+
+
+def _merge_group(
+    connection: Connection, group: Group, spans: Iterable[DirtySpan]
+) -> dict[str, _Borders]:
+    """Merge spans of one site and family; the waiting ones of their devices afterwards."""
+    table = t.dirty_span
+    wanted: dict[str, _Borders] = defaultdict(list)
+    for span in spans:
+        wanted[span.device].append((span.start_ms, span.end_ms))
+    waiting: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    query = select(table.c.id, table.c.device, table.c.start_ms, table.c.end_ms)
+    names = sorted(wanted)
+    for first in range(0, len(names), _DEVICES_PER_STATEMENT):
+        some = names[first : first + _DEVICES_PER_STATEMENT]
+        chosen = query.where(*_of_group(group), table.c.device.in_(some)).with_for_update()
+        for number, device, start_ms, end_ms in connection.execute(chosen):
+            waiting[device].append((start_ms, end_ms, number))
     new: list[dict[str, Any]] = []
     grown: list[dict[str, Any]] = []
     swallowed: list[int] = []
-    for key, parts in wanted.items():
-        held = waiting[key]
-        for start_ms, end_ms, numbers in _merged(held, parts):
+    changed: dict[str, _Borders] = {}
+    for device, parts in wanted.items():
+        held = waiting[device]
+        merged = _merged(held, parts)
+        changed[device] = [(start_ms, end_ms) for start_ms, end_ms, _ in merged]
+        for start_ms, end_ms, numbers in merged:
             if not numbers:
-                place = dict(zip(("site", "family", "device"), key, strict=True))
+                place = {"site": group[0], "family": group[1], "device": device}
                 new.append({**place, "start_ms": start_ms, "end_ms": end_ms, "taken": False})
                 continue
             first, *others = sorted(numbers)
@@ -66,6 +136,7 @@ def merge_dirty(connection: Connection, spans: Sequence[DirtySpan]) -> None:
         )
     if new:
         connection.execute(insert(table), new)
+    return changed
 
 
 def _merged(

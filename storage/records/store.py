@@ -5,7 +5,7 @@ from __future__ import annotations
 from storage.records.account_book import AccountBook
 from storage.records.audit_book import AuditBook
 from storage.records.database import RecordsDatabase
-from storage.records.ingest_book import IngestBook
+from storage.records.ingest_book import BookingStatements, IngestBook
 from storage.records.ledger_check import LedgerCheckBook
 from storage.records.quarantine_book import QuarantineBook
 from storage.records.quarantine_bounds import QuarantineBoundsBook
@@ -36,6 +36,8 @@ class Records(
 
     def __init__(self, url: str) -> None:
         self._database = RecordsDatabase(url)
+        self._statements = BookingStatements.of(self._database)
+        self._waiting = {}
 
     @classmethod
     def open(cls, url: str) -> Records:

@@ -210,6 +210,17 @@ def test_an_expired_interval_is_never_computed_from_raw_again() -> None:
     assert not running.records.dirty
 
 
+def test_a_span_of_the_family_computes_every_device_and_is_forgotten() -> None:
+    running = Running()
+    running.arrive(START_MS, START_MS + 2 * HOUR_MS)
+    running.records.dirty.clear()
+    end_ms = START_MS + 2 * HOUR_MS
+    running.records.add_dirty(DirtySpan("site-a", "energy", "", START_MS, end_ms))
+    running.settle()
+    assert not running.records.dirty
+    assert computed(running.store) == running.whole()[0]
+
+
 def test_spans_of_what_is_no_longer_declared_are_dropped() -> None:
     running = Running()
     running.records.add_dirty(

@@ -79,6 +79,13 @@ def test_devices_of_the_same_hours_share_a_job() -> None:
     ]
 
 
+def test_a_span_of_the_family_is_of_every_device() -> None:
+    spans = [span(NOW, NOW + 9, ""), span(NOW, NOW + 20, "b")]
+    assert plan_jobs(spans, ("b", "a")) == [
+        RollupJob("site-a", "energy", ("a", "b"), NOW, NOW + 20)
+    ]
+
+
 def test_a_lone_late_reading_is_a_job_of_its_own() -> None:
     spans = [span(NOW, NOW + 2 * HOUR), span(NOW + HOUR + 7, None, "b")]
     jobs = plan_jobs(spans)

@@ -382,6 +382,30 @@ def test_what_arrives_while_a_span_is_computed_is_not_forgotten(
     assert rest == DirtySpan(site, "energy", "a", HOUR + 5, 2 * HOUR + 5)
 
 
+def test_a_span_that_waits_covers_what_comes_until_somebody_takes_it(
+    records: Records, number: int, site: str
+) -> None:
+    quarter = DirtySpan(site, "energy", "a", 0, 899_999)
+    other = replace(quarter, device="b")
+    for commit in range(1, 4):
+        records.apply_commit(CommitOutcome(number, commit, dirty=(quarter, other)))
+    taken = dict(waiting_spans(records, site))
+    assert sorted(taken.values(), key=lambda span: span.device) == [quarter, other]
+    # Taken by another process, so that only the table says so: the next booking is a new span.
+    records.apply_commit(CommitOutcome(number, 4, dirty=(quarter,)))
+    found = dict(waiting_spans(records, site))
+    assert len(found.keys() - taken.keys()) == 1
+    assert len(found) == 3
+    records.clear_dirty(list(found))
+    # One is new and one waits: as many rows as were known, and yet not the same.
+    for commit, span in enumerate((quarter, other, quarter, other), 5):
+        records.apply_commit(CommitOutcome(number, commit, dirty=(span,)))
+        if commit == 6:
+            records.clear_dirty([key for key, _ in waiting_spans(records, site)])
+    left = [span for _, span in waiting_spans(records, site)]
+    assert sorted(left, key=lambda span: span.device) == [quarter, other]
+
+
 def test_dirty_spans_come_oldest_first(records: Records, number: int, site: str) -> None:
     spans = tuple(DirtySpan(site, "energy", f"d{i}", i, i) for i in (3, 1, 2))
     records.apply_commit(CommitOutcome(number, 1, dirty=spans))

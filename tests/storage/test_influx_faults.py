@@ -216,12 +216,12 @@ def test_a_query_that_breaks_off_after_its_beginning_is_no_answer() -> None:
 # ---------------------------------------------------------------- what is sent
 
 
-def test_a_write_is_gzip_in_bodies_of_ten_thousand_lines() -> None:
+def test_a_write_is_gzip_in_bodies_of_so_many_lines() -> None:
     with FaultServer(calm) as server, store_at(server.url) as store:
-        block = many_devices(100, 230)
-        store.write_readings([block.take(np.arange(1000)), block.take(np.arange(1000, 23_000))])
+        block = many_devices(100, 530)
+        store.write_readings([block.take(np.arange(1000)), block.take(np.arange(1000, 53_000))])
         writes = [request for request in server.requests if request.path == "/api/v2/write"]
-    assert [request.text.count("\n") for request in writes] == [10_000, 10_000, 3000]
+    assert [request.text.count("\n") for request in writes] == [25_000, 25_000, 3000]
     for request in writes:
         assert request.headers["Content-Encoding"] == "gzip"
         assert request.headers["Authorization"] == "Token secret-token"
