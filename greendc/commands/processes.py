@@ -43,13 +43,15 @@ def run_ingest(settings: Settings) -> int:
     """MQTT to the store."""
     from greendc.ingest_process import IngestProcess
 
+    # First of all: a process that is told to end while it starts ends in order, too.
+    stop = stop_on_signals()
     with IngestProcess(settings, SystemClock()) as process:
         call_on_hangup(process.reload)
         # What was made until now stays: it is not looked through again for every few messages.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_OBJECTS_A_COLLECTION, 20, 20)
-        process.run_until(stop_on_signals())
+        process.run_until(stop)
     return 0
 
 
@@ -57,8 +59,9 @@ def run_analytics(settings: Settings) -> int:
     """Intervals and KPIs on schedule."""
     from greendc.analytics_process import AnalyticsProcess
 
+    stop = stop_on_signals()
     with AnalyticsProcess(settings, SystemClock()) as process:
-        process.run_until(stop_on_signals())
+        process.run_until(stop)
     return 0
 
 

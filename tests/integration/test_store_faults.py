@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from ingest.intake import Intake
 from ingest.ledger import read_ledger
 from ingest.messages import RawMessage
 from ingest.spool import Spool
+from storage.influx import store as store_module
+from storage.influx.line_protocol import gzip_bodies
 from storage.influx.store import InfluxStore
 from storage.records.store import Records
 from tests.ingest.registry import REGISTRY_FILE
@@ -421,7 +424,10 @@ def test_a_partial_write_that_names_a_wrong_number_is_searched(bench: Bench) -> 
     assert bench.held() == {key: v for key, v in bench.published.items() if key[0] == POWER}
 
 
-def test_a_partial_write_in_one_body_of_three(bench: Bench) -> None:
+def test_a_partial_write_in_one_body_of_three(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "gzip_bodies", partial(gzip_bodies, lines_per_body=10_000))
     bench.store.prepare()
     block_field(bench, ENERGY, bench.base_ms)
     for first in range(0, 24_000, 2000):
