@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from dashboard import formats
-from dashboard.chart_spec import Chart, ChartAsk, CsvCell
+from dashboard.chart_spec import Chart, ChartAsk
 from dashboard.figures.line_data import Line, LinesAsk
-from dashboard.figures.line_tables import cells_of, line_sentence, local_time, moment_text
+from dashboard.figures.line_tables import (
+    build_csv_rows,
+    build_rows,
+    cells_of,
+    csv_columns_of,
+    line_sentence,
+)
 from dashboard.figures.lines import axis_words, joined
 from dashboard.figures.panels import Panel, draw_panels
 
@@ -68,9 +73,9 @@ def panel_chart(
         for axis, panel in zip(drawn.axes, panels, strict=True)
         if not panel.bars
     ]
-    csv_columns = ["start", "end"]
-    for one in told:
-        csv_columns += [one.line.csv_name, f"{one.line.csv_name}_verdict"]
+    # Each quantity has its own unit; steps and file do not ask for it.
+    question = replace(_question(ask, height, "", 0), lines=tuple(one.line for one in told))
+    cells = [cells_of(one.line.series, one.decimals, words) for one in told]
     return Chart(
         figure=drawn.figure,
         narrow=drawn.narrow,
@@ -80,9 +85,9 @@ def panel_chart(
             for one in told
         ),
         columns=(words("table.time"), *(f"{one.line.name} ({one.unit})" for one in told)),
-        rows=_rows(ask, told),
-        csv_columns=(*csv_columns, "data"),
-        csv_rows=partial(_csv_rows, ask, told),
+        rows=tuple(build_rows(question, cells)),
+        csv_columns=csv_columns_of(question),
+        csv_rows=partial(build_csv_rows, question),
     )
 
 
@@ -99,57 +104,3 @@ def _question(ask: ChartAsk, height: int, unit: str, decimals: int) -> LinesAsk:
         decimals=decimals,
         data=ask.site.data,
     )
-
-
-_Places = list[dict[int, int]]
-
-
-def _steps(ask: ChartAsk, told: Sequence[Told]) -> tuple[list[int], _Places]:
-    """Starts of the steps to be told, those to come left out, and the places of each line's."""
-    places = [
-        {start: place for place, start in enumerate(one.line.series.start_ms)} for one in told
-    ]
-    starts = [
-        start
-        for start in sorted(set().union(*places))
-        if start < ask.history.settled_ms
-        or any(
-            start in mine and one.line.series.values[mine[start]] is not None
-            for one, mine in zip(told, places, strict=True)
-        )
-    ]
-    return starts, places
-
-
-def _rows(ask: ChartAsk, told: Sequence[Told]) -> tuple[tuple[str, ...], ...]:
-    """Rows for people."""
-    starts, places = _steps(ask, told)
-    step_ms = told[0].line.series.step_ms if told else 0
-    texts = [cells_of(one.line.series, one.decimals, ask.words) for one in told]
-    return tuple(
-        (
-            moment_text(start, step_ms, ask.site.zone),
-            *(
-                cells[mine[start]] if start in mine else formats.NO_VALUE
-                for cells, mine in zip(texts, places, strict=True)
-            ),
-        )
-        for start in starts
-    )
-
-
-def _csv_rows(ask: ChartAsk, told: Sequence[Told]) -> list[tuple[CsvCell, ...]]:
-    """Rows for machines."""
-    starts, places = _steps(ask, told)
-    zone = ask.site.zone
-    files: list[tuple[CsvCell, ...]] = []
-    step_ms = told[0].line.series.step_ms if told else 0
-    for start in starts:
-        kept: list[CsvCell] = [local_time(start, zone), local_time(start + step_ms, zone)]
-        for one, mine in zip(told, places, strict=True):
-            series, place = one.line.series, mine.get(start)
-            kept += (
-                [None, ""] if place is None else [series.values[place], series.verdict(place).value]
-            )
-        files.append((*kept, ask.site.data))
-    return files

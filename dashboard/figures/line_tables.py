@@ -73,11 +73,18 @@ def column_of(line: Line, ask: LinesAsk) -> str:
     return f"{line.name} ({ask.unit})" if ask.unit else line.name
 
 
-def _by_start(ask: LinesAsk) -> tuple[list[int], list[dict[int, int]]]:
+def _steps(ask: LinesAsk) -> tuple[list[int], list[dict[int, int]]]:
+    """Starts of the steps that have settled or that a line has a value for; places by line."""
     places = [
         {start: place for place, start in enumerate(line.series.start_ms)} for line in ask.lines
     ]
-    return sorted(set().union(*places)) if places else [], places
+    starts = [
+        start
+        for start in sorted(set().union(*places))
+        if start < ask.settled_ms
+        or any(_has(line, mine, start) for line, mine in zip(ask.lines, places, strict=True))
+    ]
+    return starts, places
 
 
 def build_rows(ask: LinesAsk, cells: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -86,7 +93,7 @@ def build_rows(ask: LinesAsk, cells: Sequence[Sequence[str]]) -> list[tuple[str,
     Args:
         cells: The texts of each line's values (`cells_of`).
     """
-    starts, places = _by_start(ask)
+    starts, places = _steps(ask)
     step = ask.lines[0].series.step_ms if ask.lines else INTERVAL_MS
     return [
         (
@@ -97,8 +104,6 @@ def build_rows(ask: LinesAsk, cells: Sequence[Sequence[str]]) -> list[tuple[str,
             ),
         )
         for start in starts
-        if start < ask.settled_ms
-        or any(_has(line, mine, start) for line, mine in zip(ask.lines, places, strict=True))
     ]
 
 
@@ -122,14 +127,10 @@ def csv_columns_of(ask: LinesAsk) -> tuple[str, ...]:
 
 def build_csv_rows(ask: LinesAsk) -> list[CsvRow]:
     """Rows of the file in full precision, of the steps that the table shows."""
-    starts, places = _by_start(ask)
+    starts, places = _steps(ask)
     step = ask.lines[0].series.step_ms if ask.lines else INTERVAL_MS
     rows = []
     for start in starts:
-        if start >= ask.settled_ms and not any(
-            _has(line, mine, start) for line, mine in zip(ask.lines, places, strict=True)
-        ):
-            continue
         cells: list[str | float | None] = [
             local_time(start, ask.zone),
             local_time(start + step, ask.zone),
