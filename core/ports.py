@@ -20,11 +20,11 @@ from core.ledger import (
     Imbalance,
     LedgerHour,
     QuarantineBounds,
-    QuarantineCount,
     QuarantineEntry,
     QuarantineRequest,
 )
 from core.periods import Period
+from core.quarantine_port import QuarantineRecords
 from core.reports import ReportRevision
 from core.samples import ReadingBlock, Sample, SampleSeries
 
@@ -172,7 +172,7 @@ class TimeSeriesStore(Protocol):
         ...
 
 
-class IngestRecords(Protocol):
+class IngestRecords(QuarantineRecords, Protocol):
     """Ledger, quarantine and the work on it."""
 
     def apply_commit(self, outcome: CommitOutcome) -> bool:
@@ -205,21 +205,6 @@ class IngestRecords(Protocol):
         """Replace what a checker has found before."""
         ...
 
-    def read_imbalances(self, site: str | None = None) -> list[Imbalance]:
-        """What all checkers last found, newest hour first; of one site, or of all (None)."""
-        ...
-
-    def read_quarantine(
-        self,
-        *,
-        sites: Sequence[str] | None = None,
-        reason: str | None = None,
-        state: str | None = "open",
-        limit: int | None = None,
-    ) -> list[QuarantineEntry]:
-        """Entries, newest first."""
-        ...
-
     def count_open_quarantine(self) -> dict[str, tuple[int, int]]:
         """Open entries and their readings, by site."""
         ...
@@ -232,43 +217,8 @@ class IngestRecords(Protocol):
         """
         ...
 
-    def read_quarantine_ids(
-        self,
-        *,
-        sites: Sequence[str] | None = None,
-        reason: str | None = None,
-        limit: int | None = None,
-    ) -> list[str]:
-        """Ids of open entries, oldest first, without their payloads."""
-        ...
-
-    def read_quarantine_entries(self, entry_ids: Sequence[str]) -> dict[str, QuarantineEntry]:
-        """Entries by id, in any state; those that do not exist are absent."""
-        ...
-
-    def count_quarantine(self, site: str, period: Period) -> list[QuarantineCount]:
-        """What was refused by quarter-hour of receipt and reason, and what became of it."""
-        ...
-
-    def request_quarantine_work(
-        self,
-        action: str,
-        entry_ids: Sequence[str],
-        *,
-        as_correction: bool,
-        requested_by: str,
-        note: str,
-        now: datetime,
-    ) -> int:
-        """File a replay or discard; returns the request's id."""
-        ...
-
     def read_quarantine_requests(self, *, state: str = "waiting") -> list[QuarantineRequest]:
         """Requests, oldest first."""
-        ...
-
-    def read_quarantine_request(self, request_id: int) -> QuarantineRequest:
-        """One request. Raises NotFoundError."""
         ...
 
     def finish_quarantine_request(
