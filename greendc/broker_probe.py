@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from core.connections import MqttConnection
 from core.errors import StoreMisconfiguredError, StoreUnavailableError
-from ingest.subscriber import tls_context
+from ingest.subscriber import tls_context, use_account
 
 _WAIT_S = 5.0
 
@@ -59,10 +59,7 @@ def probe_broker(connection: MqttConnection) -> str:
     version = paho.MQTTv5 if connection.version == 5 else paho.MQTTv311
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=version)
     client.on_connect = on_connect
-    if connection.username:
-        client.username_pw_set(connection.username, connection.password)
-    if connection.tls:
-        client.tls_set_context(tls_context(connection))
+    use_account(client, connection)
     try:
         client.connect(connection.host, connection.port, keepalive=10)
     except (OSError, ssl.SSLError) as error:

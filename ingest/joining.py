@@ -9,7 +9,7 @@ several values of one message make the metric (`combine`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -17,9 +17,23 @@ from core.errors import RefusedReadingError
 from ingest.limits import IngestLimits
 from ingest.mappings import FieldTarget
 from ingest.messages import Columns, Decoded, Refusal, more
+from ingest.topics import Topic
 
 # Metric -> value in that unit, unit, and how it combines with others (empty: not at all).
 Values: TypeAlias = Mapping[str, tuple[float, str, str]]
+
+
+def decode_each(
+    messages: Sequence[tuple[int, Topic, bytes]],
+    decoded: Decoded,
+    decode_one: Callable[[int, Topic, bytes, Decoded], None],
+) -> None:
+    """Decode messages one by one; one that is refused as a whole takes no other with it."""
+    for index, topic, payload in messages:
+        try:
+            decode_one(index, topic, payload, decoded)
+        except RefusedReadingError as error:
+            decoded.refusals.append(Refusal(index, error.reason, error.detail))
 
 
 def give_value(values: dict[str, tuple[float, str, str]], target: FieldTarget, sent: float) -> None:

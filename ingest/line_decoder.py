@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.errors import RefusedReadingError
-from ingest.joining import Joiner, Values, give_value
+from ingest.joining import Joiner, Values, decode_each, give_value
 from ingest.limits import IngestLimits
 from ingest.line_pattern import LinePattern, learn_pattern
 from ingest.line_protocol import BadLine, Line, decode_text, is_head, parse_head, parse_lines
@@ -26,7 +26,7 @@ from ingest.mappings import (
     Rule,
     assign,
 )
-from ingest.messages import Decoded, Refusal
+from ingest.messages import Decoded
 from ingest.native_exact import TIME_LIMIT
 from ingest.topics import Topic
 
@@ -65,11 +65,7 @@ class LineDecoder:
 
     def decode(self, messages: Sequence[tuple[int, Topic, bytes]], decoded: Decoded) -> None:
         """Decode a batch into `decoded`."""
-        for index, topic, payload in messages:
-            try:
-                self._decode_one(index, topic, payload, decoded)
-            except RefusedReadingError as error:
-                decoded.refusals.append(Refusal(index, error.reason, error.detail))
+        decode_each(messages, decoded, self._decode_one)
 
     def _decode_one(self, index: int, topic: Topic, payload: bytes, decoded: Decoded) -> None:
         memory = self._memory(topic)

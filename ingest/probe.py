@@ -25,7 +25,7 @@ from core.ids import PROBE_SITE
 from core.ports import TimeSeriesStore
 from ingest.observing import Histogram, HistogramCounts
 from ingest.probe_site import PROBE_FAMILY, PROBE_METRIC, probe_device, probe_topic
-from ingest.subscriber import tls_context
+from ingest.subscriber import use_account
 
 _LOG = logging.getLogger(__name__)
 _LOST_AFTER_S = 30.0
@@ -105,10 +105,7 @@ class Probe:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
-        if connection.username:
-            client.username_pw_set(connection.username, connection.password)
-        if connection.tls:
-            client.tls_set_context(tls_context(connection))
+        use_account(client, connection)
         return client
 
     def start(self) -> None:

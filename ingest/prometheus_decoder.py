@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 from core.errors import RefusedReadingError
 from ingest.assignments import AssignmentMemory, KnownNames, assign_sample
-from ingest.joining import Joiner, give_value
+from ingest.joining import Joiner, decode_each, give_value
 from ingest.limits import IngestLimits
 from ingest.line_protocol import decode_text
 from ingest.mappings import Assignment, Mappings
-from ingest.messages import Decoded, Refusal
+from ingest.messages import Decoded
 from ingest.native_exact import TIME_LIMIT
 from ingest.prometheus_text import BadSample, Sample, parse_samples, parse_series
 from ingest.topics import Topic
@@ -33,11 +33,7 @@ class PrometheusDecoder:
 
     def decode(self, messages: Sequence[tuple[int, Topic, bytes]], decoded: Decoded) -> None:
         """Decode a batch into `decoded`."""
-        for index, topic, payload in messages:
-            try:
-                self._decode_one(index, topic, payload, decoded)
-            except RefusedReadingError as error:
-                decoded.refusals.append(Refusal(index, error.reason, error.detail))
+        decode_each(messages, decoded, self._decode_one)
 
     def _decode_one(self, index: int, topic: Topic, payload: bytes, decoded: Decoded) -> None:
         known = self._memory.of(topic)

@@ -13,10 +13,10 @@ from functools import lru_cache
 
 from core.errors import RefusedReadingError
 from ingest.assignments import AssignmentMemory, KnownNames, assign_record
-from ingest.joining import Joiner, Values, give_value
+from ingest.joining import Joiner, Values, decode_each, give_value
 from ingest.limits import IngestLimits
 from ingest.mappings import Assignment, FieldTarget, Mappings
-from ingest.messages import Decoded, Refusal
+from ingest.messages import Decoded
 from ingest.senml_pack import BadRecord, Record, parse_pack
 from ingest.senml_units import UNITS_OF_SENML, UNITS_OF_SUMS
 from ingest.topics import Topic
@@ -33,11 +33,7 @@ class SenmlDecoder:
 
     def decode(self, messages: Sequence[tuple[int, Topic, bytes]], decoded: Decoded) -> None:
         """Decode a batch into `decoded`."""
-        for index, topic, payload in messages:
-            try:
-                self._decode_one(index, topic, payload, decoded)
-            except RefusedReadingError as error:
-                decoded.refusals.append(Refusal(index, error.reason, error.detail))
+        decode_each(messages, decoded, self._decode_one)
 
     def _decode_one(self, index: int, topic: Topic, payload: bytes, decoded: Decoded) -> None:
         known = self._memory.of(topic)

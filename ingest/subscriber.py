@@ -102,10 +102,7 @@ class MqttSubscriber:
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
-        if connection.username:
-            client.username_pw_set(connection.username, connection.password)
-        if connection.tls:
-            client.tls_set_context(tls_context(connection))
+        use_account(client, connection)
         return client
 
     def start(self) -> None:
@@ -270,6 +267,18 @@ def _certificate_end_s(sock: object) -> float | None:
     told = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
     end = told.get("notAfter") if told else None
     return float(ssl.cert_time_to_seconds(end)) if isinstance(end, str) else None
+
+
+def use_account(client: paho.Client, connection: MqttConnection) -> None:
+    """Give a client the account and the TLS of a connection.
+
+    Raises:
+        ConfigurationError: A TLS file cannot be used.
+    """
+    if connection.username:
+        client.username_pw_set(connection.username, connection.password)
+    if connection.tls:
+        client.tls_set_context(tls_context(connection))
 
 
 def tls_context(connection: MqttConnection) -> ssl.SSLContext:
