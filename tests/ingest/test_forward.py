@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -76,6 +76,25 @@ class Bench:
     def __post_init__(self) -> None:
         self.forwarder = self.new_forwarder()
 
+    @classmethod
+    @contextmanager
+    def opened(cls, folder: Path) -> Iterator[Self]:
+        """A bench on new files in a folder."""
+        store = EmbeddedStore(folder / "store", 0, role="all")
+        records = Records.open(f"sqlite:///{folder / 'records.sqlite'}")
+        made = cls(
+            folder,
+            FakeClock(NOW),
+            FaultyStore(store),
+            records,
+            Spool(folder / "spool", 0),
+            Intake(REGISTRY, site_readings_per_s=1e6),
+        )
+        yield made
+        made.spool.close()
+        records.close()
+        store.close()
+
     def new_forwarder(self) -> Forwarder:
         return Forwarder(
             self.spool,
@@ -120,20 +139,8 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    store = EmbeddedStore(tmp_path / "store", 0, role="all")
-    records = Records.open(f"sqlite:///{tmp_path / 'records.sqlite'}")
-    made = Bench(
-        tmp_path,
-        FakeClock(NOW),
-        FaultyStore(store),
-        records,
-        Spool(tmp_path / "spool", 0),
-        Intake(REGISTRY, site_readings_per_s=1e6),
-    )
-    yield made
-    made.spool.close()
-    records.close()
-    store.close()
+    with Bench.opened(tmp_path) as made:
+        yield made
 
 
 def reading(seconds: float, value: float, metric: str = "active_power_kw", **more: Any) -> Any:

@@ -10,18 +10,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from core.clock import FakeClock
 from core.errors import StoreUnavailableError
 from core.ledger import HOUR_MS, Imbalance
 from core.periods import to_ms
 from ingest.commits import Commit
-from ingest.intake import Intake
 from ingest.ledger_watch import LedgerWatch
-from ingest.spool import Spool
 from ingest.tally import Tally
-from storage.embedded.store import EmbeddedStore
-from storage.records.store import Records
-from tests.ingest.test_forward import NOW, REGISTRY, Bench, FaultyStore, reading
+from tests.ingest.test_forward import NOW, Bench, reading
 
 SITE = "test-dc"
 HOUR = to_ms(NOW) - to_ms(NOW) % HOUR_MS
@@ -59,20 +54,8 @@ class Life(Bench):
 
 @pytest.fixture
 def life(tmp_path: Path) -> Iterator[Life]:
-    store = EmbeddedStore(tmp_path / "store", 0, role="all")
-    records = Records.open(f"sqlite:///{tmp_path / 'records.sqlite'}")
-    made = Life(
-        tmp_path,
-        FakeClock(NOW),
-        FaultyStore(store),
-        records,
-        Spool(tmp_path / "spool", 0),
-        Intake(REGISTRY, site_readings_per_s=1e6),
-    )
-    yield made
-    made.spool.close()
-    records.close()
-    store.close()
+    with Life.opened(tmp_path) as made:
+        yield made
 
 
 def test_nothing_is_found_where_everything_adds_up(life: Life) -> None:
