@@ -29,12 +29,15 @@ from ingest.spool_files import (
     REFUSALS,
     SCHEMA,
     TABLES,
+    SchemaDamageError,
+    check_schema,
     digest_of,
     hold_file,
     lenient_text,
     pack_verdicts,
     parse_ledger,
     render_ledger,
+    seal_schema,
     spool_path,
     sync_folder,
     unpack_verdicts,
@@ -203,7 +206,8 @@ class Spool:
             connection.execute(f"PRAGMA max_page_count={int(self._max_pages)}")
         found = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == SCHEMA:
-            connection.executescript(INDEXES)
+            check_schema(connection)
+            self._make(connection, INDEXES)
             return
         if not 0 <= found <= _ANY_SCHEMA:
             raise sqlite3.DatabaseError(f"schema {found} cannot be")
@@ -211,7 +215,12 @@ class Spool:
             hint = "start the version of greendc that wrote it, or a newer one"
             problem = f"its schema {found} is newer than this program's {SCHEMA}"
             raise ConfigurationError([Problem(str(self.path), "", problem, hint)])
-        connection.executescript(f"BEGIN IMMEDIATE;{TABLES}{INDEXES}COMMIT;")
+        self._make(connection, f"{TABLES}{INDEXES}")
+
+    def _make(self, connection: sqlite3.Connection, statements: str) -> None:
+        connection.executescript(f"BEGIN IMMEDIATE;{statements}")
+        seal_schema(connection)
+        connection.execute("COMMIT")
 
     def _aside(self, end: str) -> Path:
         """Where a damaged file is kept."""
@@ -232,7 +241,8 @@ class Spool:
             if old.exists():
                 old.rename(f"{aside}{end}")
         self._connect()
-        salvage = rescue(aside, self._writer)
+        by_name = not isinstance(error, SchemaDamageError)
+        salvage = rescue(aside, self._writer, by_name=by_name)
         found = self._writer.execute("SELECT max(number) FROM commits").fetchone()[0]
         self._last = max(self._last, int(found or 0), now_ms)
         _LOG.error("%s: %s; the file is kept as %s", self.path, salvage, aside)

@@ -57,6 +57,42 @@ CREATE INDEX IF NOT EXISTS refusals ON commits (number) WHERE kind = 1;
 """
 
 
+# Set bits of every fingerprint: none is zero, which says that there is none yet.
+_FINGERPRINT = 0x6000_0000
+_HALF = 0x1FFF_FFFF
+
+
+class SchemaDamageError(sqlite3.DatabaseError):
+    """The tables do not begin where they were made: what is read by their names is not theirs."""
+
+
+def check_schema(connection: sqlite3.Connection) -> None:
+    """Check that the schema is as it was sealed; an older file may have no seal.
+
+    A flipped bit in the page where a table begins makes it another's, or empty, without an error.
+
+    Raises:
+        SchemaDamageError: It is not.
+    """
+    kept = connection.execute("PRAGMA application_id").fetchone()[0]
+    if kept and kept != _fingerprint(connection):
+        raise SchemaDamageError("the tables do not begin where they were made")
+
+
+def seal_schema(connection: sqlite3.Connection) -> None:
+    """Keep the fingerprint of the schema in the file's header; within a transaction."""
+    found = _fingerprint(connection)
+    if connection.execute("PRAGMA application_id").fetchone()[0] != found:
+        connection.execute(f"PRAGMA application_id={found}")
+
+
+def _fingerprint(connection: sqlite3.Connection) -> int:
+    rows = connection.execute(
+        "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master ORDER BY type, name"
+    ).fetchall()
+    return _FINGERPRINT | (zlib.crc32(repr(rows).encode("utf-8", "replace")) & _HALF)
+
+
 def spool_path(folder: Path, partition: int) -> Path:
     """File of one partition's spool."""
     return folder / f"partition-{partition}.sqlite"

@@ -24,6 +24,7 @@ _COLUMNS = (
     "site, device, time_ms FROM newest",
     "filter FROM filters",
 )
+_ASIDE = "SELECT * FROM set_aside WHERE typeof(reason) = 'text'"
 # Numbers that are asked for one by one where the tree can no longer be walked.
 _MOST_TRIED = 200_000
 _MOST_NAMED = 50
@@ -74,12 +75,15 @@ def is_whole(connection: sqlite3.Connection) -> bool:
     return bool(rows == good)
 
 
-def rescue(damaged: Path, into: sqlite3.Connection) -> Salvage:
+def rescue(damaged: Path, into: sqlite3.Connection, *, by_name: bool = True) -> Salvage:
     """Copy every row that can be read.
 
     Args:
         damaged: The damaged file, renamed together with its log.
         into: A new spool with its tables.
+        by_name: Whether the tables still begin where they were made. If not, their names are no
+            guide: commits are taken from the pages, each proved by its checksum, and what was set
+            aside before by its reason, which no commit has.
     """
     source = sqlite3.connect(damaged, timeout=5)
     source.text_factory = lenient_text
@@ -89,6 +93,15 @@ def rescue(damaged: Path, into: sqlite3.Connection) -> Salvage:
     salvage = Salvage()
     into.execute("BEGIN IMMEDIATE")
     try:
+        if not by_name:
+            salvage.is_complete = False
+            _scan(damaged, into, salvage)
+            with suppress(*_DAMAGE):
+                for row in source.execute(_ASIDE):
+                    _insert(into, "set_aside", 8, row)
+            copy_births(source, into)
+            into.execute("COMMIT")
+            return salvage
         for table, width in _TABLES.items():
             _copy(source, into, table, width, salvage)
         _scan(damaged, into, salvage)

@@ -286,6 +286,43 @@ def test_one_flipped_bit_costs_the_commits_on_its_page_and_names_them(
     flip_bits(spooled, random.Random(1), 60, caplog)
 
 
+def test_a_table_that_begins_elsewhere_loses_nothing(
+    spooled: tuple[Path, dict[int, float]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A flipped bit in the page where a table begins: SQLite reads another's rows, or none."""
+    folder, values = spooled
+    original = spool_path(folder, 0).read_bytes()
+    connection = sqlite3.connect(spool_path(folder, 0))
+    places = connection.execute("SELECT name, rootpage FROM sqlite_master").fetchall()
+    connection.close()
+    assert len(places) >= 8
+    for name, page in places:
+        for bit in range(5):
+            connection = sqlite3.connect(restore(folder, original), isolation_level=None)
+            connection.execute("PRAGMA writable_schema=ON")
+            moved = (page ^ (1 << bit), name)
+            connection.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = ?", moved)
+            connection.close()
+            caplog.clear()
+            assert served(folder) == values, (name, bit)
+            assert "30 commits saved" in caplog.text
+
+
+def test_a_spool_without_a_seal_is_given_one(spooled: tuple[Path, dict[int, float]]) -> None:
+    folder, values = spooled
+    connection = sqlite3.connect(spool_path(folder, 0))
+    assert connection.execute("PRAGMA application_id").fetchone()[0]
+    connection.execute("PRAGMA application_id=0")
+    connection.execute("DROP INDEX refusals")
+    connection.close()
+    assert served(folder) == values
+    connection = sqlite3.connect(spool_path(folder, 0))
+    assert connection.execute("PRAGMA application_id").fetchone()[0]
+    connection.close()
+    Spool(folder, 0).close()
+    assert not list(folder.glob("damaged-*"))
+
+
 @pytest.mark.acceptance
 @pytest.mark.timeout(1200)
 def test_flipped_bits_at_length(
