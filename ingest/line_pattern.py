@@ -7,12 +7,14 @@ no blank lines, no comments.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from core.errors import RefusedReadingError
+from core.samples import Floats, Ints
 from ingest.line_protocol import FLOAT, Line
 from ingest.mappings import PRECISIONS, Assignment, MappingFile, Rule
 from ingest.native_exact import TIME_LIMIT
@@ -39,12 +41,13 @@ class AlikeLines:
     """The lines of one message, in columns.
 
     Attributes:
-        values: One list for each metric of the pattern, in the mapping's units.
+        time_ms: (n,) array.
+        values: (metrics, n) array, in the mapping's units.
     """
 
     heads: list[str]
-    time_ms: list[int]
-    values: list[list[float]]
+    time_ms: Ints
+    values: Floats
 
 
 class LinePattern:
@@ -88,14 +91,17 @@ class LinePattern:
         instants = {sent: int(sent) * factor // divisor for sent in set(columns[-1])}
         if max(instants.values()) > self._latest or min(instants.values()) < -self._latest:
             return None
-        values = []
-        for place, scale in self._picks:
-            numbers = list(map(float, columns[place]))
-            if not math.isfinite(sum(numbers)):
-                # A number beyond float64, or together too large: the exact way tells.
-                return None
-            values.append([number * scale for number in numbers] if scale != 1.0 else numbers)
-        return AlikeLines(list(columns[0]), list(map(instants.__getitem__, columns[-1])), values)
+        values = np.empty((len(self._picks), len(found)))
+        for row, (place, scale) in enumerate(self._picks):
+            values[row] = list(map(float, columns[place]))
+            if scale != 1.0:
+                with np.errstate(over="ignore"):
+                    values[row] *= scale
+        if not np.isfinite(values).all():
+            # A number beyond float64: the exact way tells.
+            return None
+        time_ms = np.array(list(map(instants.__getitem__, columns[-1])), np.int64)
+        return AlikeLines(list(columns[0]), time_ms, values)
 
 
 def learn_pattern(

@@ -100,7 +100,7 @@ def try_mapping(
         for number, single in enumerate(_singles(columns)):
             received = received_ms
             if received is None:
-                received = min(max(single.times[0], _YEAR_2000_MS), now_ms)
+                received = min(max(int(single.times[0]), _YEAR_2000_MS), now_ms)
             block, refused = normalise(single, tables, np.array([received], np.int64), limits)
             row = int(columns.positions()[1][number])
             refusals += [TrialRefusal(row, r.reason, r.detail) for r in refused]
@@ -111,7 +111,7 @@ def try_mapping(
                         site.id,
                         single.devices[0],
                         single.family,
-                        single.times[0],
+                        int(single.times[0]),
                         Quality(int(block.block.quality[0])).name.lower(),
                         {name: float(v[0]) for name, v in sorted(block.block.values.items())},
                     )
@@ -132,14 +132,15 @@ def _shown(refusals: list[Refusal]) -> list[TrialRefusal]:
 def _singles(columns: Columns) -> list[Columns]:
     """One set of columns for each reading, so that each is judged by itself."""
     singles = []
+    times, values = columns.times.tolist(), columns.values.tolist()
     for number in range(len(columns)):
         single = Columns(columns.site, columns.family, columns.metrics, columns.units)
         single.extend(
             0,
             0,
             [columns.devices[number]],
-            [columns.times[number]],
-            [[values[number]] for values in columns.values],
+            [times[number]],
+            [[column[number]] for column in values],
             [columns.quality[number]] if columns.quality else (),
         )
         singles.append(single)

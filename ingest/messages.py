@@ -69,39 +69,68 @@ def more(detail: str, count: int) -> str:
     return detail if count == 1 else f"{detail} (and {count - 1} more)"
 
 
-@dataclass(slots=True)
 class Columns:
     """Readings that share site, family, names of metrics and units, as sent; rows are readings.
 
-    A list grows with each message; the arrays are made once per batch.
+    What comes as arrays is kept as it is, one piece a message: numbers are turned into arrays while
+    they lie in the processor's cache. What comes reading by reading is gathered in lists first.
 
     Attributes:
         metrics: Names of the metrics.
         units: Unit as declared, or empty for the catalogue's own, for each metric.
-        times: (n,) epoch milliseconds.
-        values: One list of (n,) floats for each metric; NaN where the reading lacks it.
-        quality: (n,) codes, or None as long as every reading is good.
-        spans: Three lists, one entry for consecutive readings of one message: the message, the
-            first row in it, the number of rows.
         pieces: Names of devices, in turn.
     """
 
-    site: str
-    family: str
-    metrics: tuple[str, ...]
-    units: Units
-    times: list[int] = field(default_factory=list)
-    values: list[list[float]] = field(default_factory=list)
-    quality: list[int] | None = None
-    spans: tuple[list[int], list[int], list[int]] = field(default_factory=lambda: ([], [], []))
-    pieces: list[DeviceList | list[str]] = field(default_factory=list)
-    _devices: list[str] | None = None
+    __slots__ = (
+        "_columns",
+        "_count",
+        "_devices",
+        "_qualities",
+        "_spans",
+        "_times",
+        "_values",
+        "family",
+        "metrics",
+        "pieces",
+        "site",
+        "units",
+    )
 
-    def __post_init__(self) -> None:
-        self.values = [[] for _ in self.metrics]
+    def __init__(self, site: str, family: str, metrics: tuple[str, ...], units: Units) -> None:
+        self.site = site
+        self.family = family
+        self.metrics = metrics
+        self.units = units
+        self.pieces: list[DeviceList | list[str]] = []
+        # Closed pieces: times, and values as (metrics, n).
+        self._columns: list[tuple[Ints, Floats]] = []
+        # The open one.
+        self._times: list[int] = []
+        self._values: list[list[float]] = [[] for _ in metrics]
+        self._qualities: list[int] | None = None
+        # One entry for consecutive readings of one message: the message, the first row in it, the
+        # number of rows.
+        self._spans: tuple[list[int], list[int], list[int]] = ([], [], [])
+        self._devices: list[str] | None = None
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self.times)
+        return self._count
+
+    @property
+    def times(self) -> Ints:
+        """(n,) epoch milliseconds."""
+        return self._whole()[0]
+
+    @property
+    def values(self) -> Floats:
+        """(metrics, n) numbers; NaN where the reading lacks it."""
+        return self._whole()[1]
+
+    @property
+    def quality(self) -> list[int] | None:
+        """(n,) codes, or None as long as every reading is good."""
+        return self._qualities
 
     @property
     def devices(self) -> list[str]:
@@ -116,26 +145,31 @@ class Columns:
         first_row: int,
         devices: Sequence[str],
         times: Sequence[int] | Ints,
-        values: Sequence[Sequence[float] | Floats],
+        values: Sequence[Sequence[float]] | Floats,
         quality: Sequence[int] = (),
     ) -> None:
-        """Add consecutive readings of one message."""
+        """Add consecutive readings of one message.
+
+        Args:
+            times: (n,) array, or a sequence where there are few.
+            values: (metrics, n) array where the times are one, else a sequence a metric.
+        """
         self._extend(devices, times, values, quality)
-        for entries, entry in zip(self.spans, (message, first_row, len(devices)), strict=True):
+        for entries, entry in zip(self._spans, (message, first_row, len(devices)), strict=True):
             entries.append(entry)
 
     def extend_singles(
         self,
         messages: Sequence[int],
         devices: Sequence[str],
-        times: Sequence[int],
-        values: Sequence[Sequence[float]],
+        times: Ints,
+        values: Floats,
         quality: Sequence[int] = (),
     ) -> None:
         """Add readings that came one in a message."""
         self._extend(devices, times, values, quality)
         for entries, added in zip(
-            self.spans, (messages, repeat(0, len(devices)), repeat(1, len(devices))), strict=True
+            self._spans, (messages, repeat(0, len(devices)), repeat(1, len(devices))), strict=True
         ):
             entries.extend(added)
 
@@ -143,11 +177,11 @@ class Columns:
         self,
         devices: Sequence[str],
         times: Sequence[int] | Ints,
-        values: Sequence[Sequence[float] | Floats],
+        values: Sequence[Sequence[float]] | Floats,
         quality: Sequence[int],
     ) -> None:
-        if self.quality is None and quality:
-            self.quality = [0] * len(self)
+        if self._qualities is None and quality:
+            self._qualities = [0] * self._count
         last = self.pieces[-1] if self.pieces else ()
         if isinstance(devices, DeviceList):
             self.pieces.append(devices)
@@ -156,15 +190,38 @@ class Columns:
         else:
             self.pieces.append(list(devices))
         self._devices = None
-        self.times.extend(times)
-        for column, added in zip(self.values, values, strict=True):
-            column.extend(added)
-        if self.quality is not None:
-            self.quality.extend(quality or [0] * len(devices))
+        self._count += len(devices)
+        if isinstance(times, np.ndarray):
+            self._close()
+            self._columns.append((times, np.asarray(values, np.float64)))
+        else:
+            self._times.extend(times)
+            for column, added in zip(self._values, values, strict=True):
+                column.extend(added)
+        if self._qualities is not None:
+            self._qualities.extend(quality or [0] * len(devices))
+
+    def _close(self) -> None:
+        if self._times:
+            self._columns.append(
+                (np.array(self._times, np.int64), np.array(self._values, np.float64))
+            )
+            self._times = []
+            self._values = [[] for _ in self.metrics]
+
+    def _whole(self) -> tuple[Ints, Floats]:
+        self._close()
+        if not self._columns:
+            return np.zeros(0, np.int64), np.zeros((len(self.metrics), 0))
+        if len(self._columns) > 1:
+            times = np.concatenate([piece for piece, _ in self._columns])
+            values = np.concatenate([piece for _, piece in self._columns], axis=1)
+            self._columns = [(times, values)]
+        return self._columns[0]
 
     def positions(self) -> tuple[Counts, Counts]:
         """Message and row inside it for each reading, two (n,) int32 arrays."""
-        messages, firsts, lengths = self.spans
+        messages, firsts, lengths = self._spans
         message = np.array(messages, np.int32)
         if len(messages) == len(self) and 0 not in lengths:
             return message, np.array(firsts, np.int32)

@@ -95,12 +95,13 @@ def normalise(
     index = _device_index(columns, tables, table, judgement)
     if not judgement.good.any():
         return None, judgement.refusals
-    time_ms = np.array(columns.times, np.int64)
+    time_ms, sent = columns.times, columns.values
     factors = table.multipliers(index, time_ms)
     values: dict[str, Floats] = {}
     for position, name in enumerate(columns.metrics):
-        sent = np.array(columns.values[position], np.float64)
-        converted = _convert(name, columns.units[position], sent, index, table, factors, judgement)
+        converted = _convert(
+            name, columns.units[position], sent[position], index, table, factors, judgement
+        )
         if converted is not None:
             values[name] = converted
     _check_time(time_ms, received_ms[message], tables, limits, judgement)

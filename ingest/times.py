@@ -45,7 +45,7 @@ def _parse_cached(text: str) -> int:
     return to_ms(parse_rfc3339(text))
 
 
-def parse_times(texts: Sequence[str]) -> list[int] | None:
+def parse_times(texts: Sequence[str]) -> Ints | None:
     """Epoch milliseconds of many texts; None where one of them cannot be read.
 
     Args:
@@ -54,10 +54,9 @@ def parse_times(texts: Sequence[str]) -> list[int] | None:
     if len(texts) >= _COLUMN_MIN:
         column = _parse_column(texts)
         if column is not None:
-            times: list[int] = column.tolist()
-            return times
+            return column
     try:
-        return [_parse_cached(text) for text in texts]
+        return np.array([_parse_cached(text) for text in texts], np.int64)
     except (ValueError, OverflowError):
         return None
 

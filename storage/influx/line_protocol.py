@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from isal import igzip
+from numpy.typing import NDArray
 
 from core.intervals import FLOAT_COLUMNS, IntervalBlock
 from core.ports import ResultRow
-from core.samples import Codes, Floats, ReadingBlock
+from core.samples import Codes, Floats, Ints, ReadingBlock
 from storage.influx.arrow_columns import number_column, text_column, text_scalar
+from storage.influx.number_texts import number_texts
 from storage.schema import QUALITY_SUFFIX, interval_floats
 
 # A larger body costs the server less per line, up to a few thousand lines; a refused one has to be
@@ -27,6 +28,9 @@ from storage.schema import QUALITY_SUFFIX, interval_floats
 LINES_PER_BODY = 25_000
 
 _LARGE_TABLE = 2_000
+
+# Name, numbers, and the rows that have none; None where every row has one.
+_Field: TypeAlias = tuple[str, NDArray[Any], NDArray[np.bool_] | None]
 
 # Field of an interval line: which columns are not in it, and why. Bit i: column i is NaN; bit
 # i + 9: column i is zero. So an interval is replaced whole although a field cannot be taken back.
@@ -78,14 +82,13 @@ def encode_readings(block: ReadingBlock, marked: Collection[tuple[str, str]]) ->
             return text_column([])
         if not present.all():
             return encode_readings(block.take(present), marked)
-    fields: list[Any] = []
+    fields: list[_Field] = []
     complete = not any(lacks.values())
     not_good = block.quality != 0
     marks_any = bool(marked) or bool(not_good.any())
     for metric, values in block.values.items():
         absent = absences[metric]
-        numbers = number_column(values, absent if lacks[metric] else None)
-        fields.append((metric, pc.cast(numbers, pa.string())))
+        fields.append((metric, values, absent if lacks[metric] else None))
         if not marks_any:
             continue
         rows = not_good
@@ -95,12 +98,10 @@ def encode_readings(block: ReadingBlock, marked: Collection[tuple[str, str]]) ->
         rows = rows & ~absent
         if rows.any():
             complete = complete and bool(rows.all())
-            codes = number_column(block.quality, ~rows)
-            fields.append((metric + QUALITY_SUFFIX, pc.cast(codes, pa.string())))
+            fields.append((metric + QUALITY_SUFFIX, block.quality, ~rows))
     prefix = _reading_prefixes(block.family, block.site, block.devices)
     heads = prefix.take(number_column(block.device_index))
-    times = pc.cast(number_column(block.time_ms), pa.string())
-    return _join_lines(heads, fields, times, complete=complete)
+    return _join_lines(heads, fields, block.time_ms, complete=complete)
 
 
 def marks_of(block: ReadingBlock) -> set[tuple[str, str]]:
@@ -115,29 +116,24 @@ def marks_of(block: ReadingBlock) -> set[tuple[str, str]]:
     }
 
 
-def _join_lines(
-    heads: Any, fields: Sequence[tuple[str, Any]], times: Any, *, complete: bool
-) -> Any:
+def _join_lines(heads: Any, fields: Sequence[_Field], time_ms: Ints, *, complete: bool) -> Any:
     """Put lines together; `complete` says that every line has every field.
 
     Every line needs at least one field: Arrow drops rows that are null throughout.
     """
+    times = number_texts(time_ms, " ", "\n")
+    end = text_scalar("")
     if complete:
         parts: list[Any] = [heads]
-        separator = ""
-        for name, texts in fields:
-            parts += [text_scalar(f"{separator}{name}="), texts]
-            separator = ","
-        parts += [text_scalar(" "), times, text_scalar("\n")]
-        return pc.binary_join_element_wise(*parts, text_scalar(""))
-    pairs = [
-        pc.binary_join_element_wise(text_scalar(name), texts, text_scalar("="))
-        for name, texts in fields
-    ]
-    body = pc.binary_join_element_wise(*pairs, text_scalar(","), null_handling="skip")
-    return pc.binary_join_element_wise(
-        heads, body, text_scalar(" "), times, text_scalar("\n"), text_scalar("")
-    )
+        for number, (name, values, _) in enumerate(fields):
+            parts += number_texts(values, f"{',' if number else ''}{name}=")
+        return pc.binary_join_element_wise(*parts, *times, end)
+    whole = []
+    for name, values, absent in fields:
+        texts = number_texts(values, f"{name}=", absent=absent)
+        whole.append(pc.binary_join_element_wise(*texts, end) if len(texts) > 1 else texts[0])
+    body = pc.binary_join_element_wise(*whole, text_scalar(","), null_handling="skip")
+    return pc.binary_join_element_wise(heads, body, *times, end)
 
 
 def encode_intervals(blocks: Sequence[IntervalBlock]) -> Any:
@@ -157,7 +153,7 @@ def encode_intervals(blocks: Sequence[IntervalBlock]) -> Any:
     counts = np.concatenate([block.count for block in blocks])
     starts = np.concatenate([block.start_ms for block in blocks])
     mask = np.zeros(len(index), np.int64)
-    fields: list[Any] = []
+    fields: list[_Field] = []
     complete = True
     for position, name in enumerate(FLOAT_COLUMNS):
         values = columns[name]
@@ -170,13 +166,11 @@ def encode_intervals(blocks: Sequence[IntervalBlock]) -> Any:
         if absent.all():
             continue
         complete = complete and not absent.any()
-        fields.append((name, pc.cast(number_column(values, absent), pa.string())))
-    fields.append(("count", pc.cast(number_column(counts), pa.string())))
-    fields.append((ABSENT, pc.cast(number_column(mask), pa.string())))
+        fields.append((name, values, absent if absent.any() else None))
+    fields.append(("count", counts, None))
+    fields.append((ABSENT, mask, None))
     heads = prefixes.take(number_column(index))
-    return _join_lines(
-        heads, fields, pc.cast(number_column(starts), pa.string()), complete=complete
-    )
+    return _join_lines(heads, fields, starts, complete=complete)
 
 
 def unpack_absent(mask: Codes | Floats, position: int) -> tuple[Any, Any]:
