@@ -158,18 +158,19 @@ class Columns:
         for entries, entry in zip(self._spans, (message, first_row, len(devices)), strict=True):
             entries.append(entry)
 
-    def extend_singles(
+    def extend_many(
         self,
         messages: Sequence[int],
+        counts: Sequence[int],
         devices: Sequence[str],
         times: Ints,
         values: Floats,
         quality: Sequence[int] = (),
     ) -> None:
-        """Add readings that came one in a message."""
+        """Add all readings of several messages, so many of each."""
         self._extend(devices, times, values, quality)
         for entries, added in zip(
-            self._spans, (messages, repeat(0, len(devices)), repeat(1, len(devices))), strict=True
+            self._spans, (messages, repeat(0, len(messages)), counts), strict=True
         ):
             entries.extend(added)
 

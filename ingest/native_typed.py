@@ -13,7 +13,7 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, repeat
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -31,7 +31,9 @@ from ingest.topics import Topic
 
 # Without a colon, a quote or anything that would be escaped.
 _PLAIN_NAME = re.compile(r"\A[A-Za-z0-9_.-]{1,64}\Z", re.ASCII)
-_LINE_END, _COLON, _OPENING, _CLOSING = b"\n:{}"
+_LINE_END, _COLON = b"\n:"
+# Forms of which many are decoded in one pass: the first and the last byte of a document.
+JOINED_FORMS = {"one": b"{}", "array": b"[]"}
 # Below this a plain count is as fast as one in numpy.
 _LONG = 512
 # Lists of devices that are kept for a shape; a list has 60 KB at most.
@@ -238,36 +240,51 @@ def decode_typed(
 
 
 def decode_joined(
-    shape: Shape, messages: Sequence[tuple[int, Topic, bytes]], decoded: Decoded
+    shape: Shape,
+    messages: Sequence[tuple[int, Topic, bytes]],
+    limits: IngestLimits,
+    decoded: Decoded,
 ) -> bool:
-    """Decode many single readings in one pass; False (and nothing done) where one does not fit."""
+    """Decode many messages in one pass; False (and nothing done) where one does not fit.
+
+    Args:
+        shape: Of one of the `JOINED_FORMS`.
+        messages: Of one site.
+    """
     numbers, topics, payloads = zip(*messages, strict=True)
     joined = b"\n".join(payloads)
-    # A line may hold several objects and an object several lines. Only where every joint is `}`,
-    # line end, `{` does each payload hold whole objects, at least one, and therefore exactly one.
+    opening, closing = JOINED_FORMS[shape.form]
+    # A line may hold several documents and a document several lines. Only where every joint is `}`,
+    # line end, `{` does each payload hold whole documents, at least one, and therefore exactly one.
     if b"\\" in joined or not joined.isascii():
         return False
-    if not joined.startswith(b"{") or not joined.endswith(b"}"):
+    if joined[0] != opening or joined[-1] != closing:
         return False
     text = np.frombuffer(joined, np.uint8)
     joints = np.flatnonzero(text == _LINE_END)
     if (
         len(joints) != len(messages) - 1
-        or (text[joints - 1] != _CLOSING).any()
-        or (text[joints + 1] != _OPENING).any()
+        or (text[joints - 1] != closing).any()
+        or (text[joints + 1] != opening).any()
     ):
         return False
     try:
-        rows = shape.decoder.decode_lines(joined)
+        found = shape.decoder.decode_lines(joined)
     except (msgspec.DecodeError, ValueError):
         return False
-    if len(rows) != len(messages):
-        return False
-    if shape.has["site"] and any(
-        row.site != topic.site for row, topic in zip(rows, topics, strict=True)
-    ):
+    if len(found) != len(messages):
         return False
     devices = [topic.device for topic in topics]
+    if shape.form == "one":
+        rows, counts = found, [1] * len(found)
+    else:
+        rows, counts = list(chain.from_iterable(found)), list(map(len, found))
+        if min(counts) == 0 or max(counts) > limits.readings:
+            return False
+        devices = list(chain.from_iterable(map(repeat, devices, counts)))
+    site = topics[0].site
+    if shape.has["site"] and any(row.site != site for row in rows):
+        return False
     if shape.has["device"]:
         named = [row.device for row in rows]
         if any(topic and topic != name for topic, name in zip(devices, named, strict=True)):
@@ -275,27 +292,14 @@ def decode_joined(
         devices = named
     elif "" in devices:
         return False
-    found = _columns_of_rows(shape, rows, int(np.count_nonzero(text == _COLON)))
-    if found is None:
+    columns = _columns_of_rows(shape, rows, int(np.count_nonzero(text == _COLON)))
+    if columns is None:
         return False
-    times, values, quality = found
     if shape.ignored:
         decoded.ignored.update(dict.fromkeys(shape.ignored, len(rows)))
-    sites = {topic.site for topic in topics}
-    if len(sites) == 1:
-        columns = decoded.of(sites.pop(), shape.key.family, shape.metrics, shape.units)
-        columns.extend_singles(numbers, devices, times, values, quality)
-        return True
-    for site in sites:
-        chosen = [row for row, topic in enumerate(topics) if topic.site == site]
-        columns = decoded.of(site, shape.key.family, shape.metrics, shape.units)
-        columns.extend_singles(
-            [numbers[row] for row in chosen],
-            [devices[row] for row in chosen],
-            times[chosen],
-            values[:, chosen],
-            [quality[row] for row in chosen] if quality else [],
-        )
+    decoded.of(site, shape.key.family, shape.metrics, shape.units).extend_many(
+        numbers, counts, devices, *columns
+    )
     return True
 
 
