@@ -25,6 +25,8 @@ _MOST_SHAPES = 2_000
 _MOST_TOPICS = 200_000
 # What is made of so much text stays in the processor's cache until it is a column of numbers.
 _JOINED_BYTES = 128 * 1024
+# A message of so many bytes is worth a pass of its own.
+_LARGE_BYTES = 16 * 1024
 
 
 class NativeDecoder:
@@ -48,7 +50,7 @@ class NativeDecoder:
         for message in messages:
             text = message[1].text
             shape = joined.get(text)
-            if shape is None:
+            if shape is None or len(message[2]) > _LARGE_BYTES:
                 self._decode_one(message, self._of_topic.get(text), decoded)
             else:
                 groups[shape, message[1].site].append(message)

@@ -12,8 +12,23 @@ from ingest.recent import Family
 READINGS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), min_size=1, max_size=40)
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from([NEVER, 0, 3, 9]), min_size=6, max_size=6), READINGS)
+@st.composite
+def in_turn(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Devices that come again and again in one order, mostly each time newer; cut off anywhere."""
+    devices = draw(st.lists(st.integers(0, 5), min_size=1, max_size=6))
+    steps = draw(st.lists(st.sampled_from([1, 1, 1, 1, 0, -2]), min_size=1, max_size=6))
+    made, time = [], 3
+    for step in steps:
+        time += step
+        made += [(device, time + draw(st.sampled_from([0, 0, 0, 1]))) for device in devices]
+    return made[: draw(st.integers(1, len(made)))]
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.lists(st.sampled_from([NEVER, 0, 3, 9]), min_size=6, max_size=6),
+    READINGS | in_turn(),
+)
 def test_advance_is_the_loop(known: list[int], readings: list[tuple[int, int]]) -> None:
     newest = np.array(known, np.int64)
     device = np.array([d for d, _ in readings], np.int32)
