@@ -227,6 +227,40 @@ def test_no_reading_is_smuggled_into_a_neighbours_message(payloads: list[bytes])
     assert by_type(decoder, DEVICE, payloads) == exactly(DEVICE, payloads)
 
 
+ROW = b'{"ts": 1795133700000, "device": "grid-a", "values": {"active_power_kw": 1.5}}'
+ROWS = b"[" + ROW + b", " + ROW.replace(b"1.5", b"2.5") + b"]"
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [ROWS, ROWS],
+        [ROWS + ROWS, b"", ROWS],
+        [ROWS + b"\n" + ROWS, b"", ROWS],
+        [ROWS + b"\n" + ROWS, ROWS],
+        [ROWS + b"\n", ROWS],
+        [b"\n" + ROWS, ROWS],
+        [ROWS, b"[]", ROWS],
+        [b"[]", ROWS],
+        [b"[" + ROWS, ROWS + b"]"],
+        [b"[" + ROW, b"," + ROW + b"]", ROWS],
+        [b"[" + ROW + b"]", b"[" + ROW + b",]"],
+        [b'[{"ts": 1, "device": "x}]', b'[{y", "values": {"active_power_kw": 1}}]', ROWS],
+        [b"[" + ROW + b"," + ROW + b"," + ROW + b"]", ROWS],
+        [ROWS, ROW, ROWS],
+        [ROWS, b"\xff" + ROWS],
+    ],
+)
+def test_no_reading_is_smuggled_into_a_neighbours_array(payloads: list[bytes]) -> None:
+    limits = IngestLimits(readings=2)
+    decoder = NativeDecoder(limits)
+    by_type(decoder, GATEWAY, [ROWS])
+    decoded = Decoded()
+    for index, payload in enumerate(payloads):
+        decode_exactly(index, GATEWAY, payload, limits, decoded)
+    assert by_type(decoder, GATEWAY, payloads) == said(decoded)
+
+
 @pytest.mark.parametrize(
     ("topic", "payload"),
     [
