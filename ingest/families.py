@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sys import intern
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ from ingest.messages import DeviceList
 _SCALED_DIMENSIONS = frozenset({"power", "energy", "volume", "flow"})
 _NONE = np.zeros(0, np.bool_)
 # Lists of devices whose positions are kept: more gateways than one ingester has.
-_MOST_LISTS = 1_000
+_MOST_LISTS = 2_000
 
 
 class FamilyTable:
@@ -31,7 +33,8 @@ class FamilyTable:
     def __init__(self, site: str, family: str, devices: list[Device]) -> None:
         self.site = site
         self.family = family
-        self.devices = tuple(device.id for device in devices)
+        # The one text of each name, which lists of names that come again share.
+        self.devices = tuple(intern(device.id) for device in devices)
         self.index = {device_id: position for position, device_id in enumerate(self.devices)}
         self._positions: dict[int, tuple[DeviceList, Counts]] = {}
         declared = [device.metrics() for device in devices]

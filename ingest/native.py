@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from ingest.device_lists import DeviceLists
 from ingest.limits import IngestLimits
 from ingest.messages import Decoded
 from ingest.native_exact import Profile, decode_exactly
@@ -34,6 +35,7 @@ class NativeDecoder:
 
     def __init__(self, limits: IngestLimits) -> None:
         self._limits = limits
+        self._lists = DeviceLists(limits.name_chars)
         self._shapes: dict[ShapeKey, Shape] = {}
         self._of_topic: dict[str, list[Shape]] = {}
         # Topics whose latest messages were of a form that is decoded many in one pass.
@@ -89,7 +91,7 @@ class NativeDecoder:
                     key = replace(key, metrics=both)
         chosen = self._shapes.get(key)
         if chosen is None:
-            chosen = self._shapes[key] = Shape(key)
+            chosen = self._shapes[key] = Shape(key, self._lists)
         known[:] = [chosen, *[other for other in known if other is not chosen]][:_SHAPES_PER_TOPIC]
         if chosen.form in JOINED_FORMS:
             self._joined[topic.text] = chosen

@@ -23,8 +23,9 @@ from msgspec.structs import astuple
 from core.metrics import CATALOGUE
 from core.samples import QUALITY_BY_NAME, Floats, Ints
 from core.units import UNITS
+from ingest.device_lists import DeviceLists
 from ingest.limits import IngestLimits
-from ingest.messages import Decoded, DeviceList
+from ingest.messages import Decoded
 from ingest.native_exact import MEMBERS, SEQ_LIMIT, TIME_LIMIT, Profile
 from ingest.times import parse_times
 from ingest.topics import Topic
@@ -36,8 +37,6 @@ _LINE_END, _COLON = b"\n:"
 JOINED_FORMS = {"one": b"{}", "array": b"[]"}
 # Below this a plain count is as fast as one in numpy.
 _LONG = 512
-# Lists of devices that are kept for a shape; a list has 60 KB at most.
-_MOST_LISTS = 200
 _COLUMN_MEMBERS = frozenset({"device", "units"})
 
 _Int = Annotated[int, msgspec.Meta(ge=-TIME_LIMIT, le=TIME_LIMIT)]
@@ -67,8 +66,9 @@ class Shape:
         form: `one`, `array`, `readings` or `columns`.
     """
 
-    def __init__(self, key: ShapeKey) -> None:
+    def __init__(self, key: ShapeKey, lists: DeviceLists) -> None:
         self.key = key
+        self.lists = lists
         self.form = key.form
         self.metrics = key.metrics
         declared = dict(key.units)
@@ -79,23 +79,6 @@ class Shape:
         # Keys of one reading (rows) or of the whole body (columns) besides the values' own.
         self.fixed_keys = 2 + len(key.members) + (len(declared) if self.has["units"] else 0)
         self.decoder: Any = msgspec.json.Decoder(_build_type(key, self.ignored))
-        self._names: Any = msgspec.json.Decoder(list[_name_type(key)])  # type: ignore[misc]
-        self._lists: dict[bytes, DeviceList] = {}
-        # First name -> the names of the last such message, and their list once they came again.
-        self._turns: dict[str, tuple[list[str], DeviceList | None]] = {}
-
-    def in_turn(self, names: list[str]) -> Sequence[str]:
-        """The devices of a message of rows: one object where a gateway repeats them in turn."""
-        known = self._turns.get(names[0])
-        if known is not None and known[0] == names:
-            found = known[1] or DeviceList(names)
-            if known[1] is None:
-                self._turns[names[0]] = (names, found)
-            return found
-        if len(self._turns) >= _MOST_LISTS:
-            self._turns.clear()
-        self._turns[names[0]] = (names, None)
-        return names
 
     def values_of(self, rows: Sequence[Any]) -> Floats:
         """(metrics, n) numbers of decoded readings."""
@@ -106,19 +89,6 @@ class Shape:
         # A third of the time that numpy takes to look at a list.
         packed = struct.pack(f"{len(numbers)}d", *numbers)
         return np.frombuffer(packed).reshape(len(rows), len(self.metrics)).T
-
-    def devices_of(self, text: bytes) -> DeviceList:
-        """The devices of the column form; a gateway sends the same ones again and again.
-
-        Raises:
-            msgspec.DecodeError: It is no list of names.
-        """
-        found = self._lists.get(text)
-        if found is None:
-            if len(self._lists) >= _MOST_LISTS:
-                self._lists.clear()
-            found = self._lists[text] = DeviceList(self._names.decode(text))
-        return found
 
 
 def shape_key(profile: Profile, family: str, limits: IngestLimits) -> ShapeKey | None:
@@ -230,7 +200,7 @@ def decode_typed(
         return False
     times, values, quality = found
     if shape.has["device"] and len(rows) > 1:
-        devices = shape.in_turn(named)
+        devices = shape.lists.in_turn(named)
     decoded.of(topic.site, topic.family, shape.metrics, shape.units).extend(
         index, 0, devices, times, values, quality
     )
@@ -379,7 +349,7 @@ def _take_columns(
     devices: Sequence[str]
     if shape.has["device"]:
         try:
-            devices = shape.devices_of(bytes(body.device))
+            devices = shape.lists.of_text(bytes(body.device))
         except (msgspec.DecodeError, ValueError):
             return False
         if len(devices) != count:

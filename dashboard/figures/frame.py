@@ -291,6 +291,17 @@ def tick_texts(axis: Axis) -> list[str]:
     return [format_number(tick, decimals) for tick in axis.ticks]
 
 
+def text_px(text: str) -> float:
+    """How wide a text of the charts' size is, about: Hangul is square, digits and Latin are not."""
+    return sum(TEXT_PX if ord(letter) > 0x1100 else 0.56 * TEXT_PX for letter in text)
+
+
+def with_room(margin: Mapping[str, int], axes: Sequence[Axis]) -> dict[str, int]:
+    """The margin, wider where the numbers of the axes need it: 1,000,000 is seven digits."""
+    widest = max(text_px(text) for axis in axes for text in tick_texts(axis))
+    return {**margin, "l": max(margin["l"], math.ceil(widest) + 10)}
+
+
 def frame(
     traces: Sequence[dict[str, Any]],
     *,

@@ -119,7 +119,7 @@ def draw_lines(
         height=ask.height,
         annotations=[*gap_notes, *notes],
         shapes=lines_shapes,
-        margin=f.SMALL_MARGIN if ask.small else f.MARGIN,
+        margin=f.with_room(f.SMALL_MARGIN if ask.small else f.MARGIN, [axis]),
     )
     return LinesDrawn(
         figure=figure,
@@ -340,7 +340,7 @@ def _narrow(
     ]
     kept += [note for note in notes if note["xref"] == "x"]
     return {
-        "margin": dict(f.SMALL_MARGIN if ask.small else f.NARROW_MARGIN),
+        "margin": f.with_room(f.SMALL_MARGIN if ask.small else f.NARROW_MARGIN, [axis]),
         "annotations": kept,
         "xaxis": {
             "tickvals": [f.local_iso(moment, ask.zone) for moment, _ in time.ticks],

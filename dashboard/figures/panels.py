@@ -23,6 +23,8 @@ from dashboard.words import Words
 SHADES = {"g1": "data", "g2": "g2", "g3": "g3", "g4": "g4"}
 _GAP_PX = 30.0
 _LONGEST_MARGIN = 9
+# A chart on a phone of 390 px, within page and card.
+_NARROWEST_PX = 326
 _STYLES = {
     "measured": ("data", 1.75, "solid"),
     "second": ("g2", 1.2, "solid"),
@@ -84,6 +86,7 @@ def draw_panels(panels: Sequence[Panel], ask: LinesAsk, words: Words) -> PanelsD
         [], time=time, axis=axes[0], tick_texts=f.tick_texts(axes[0]), zone=zone, height=ask.height
     )
     layout = figure["layout"]
+    layout["margin"] = f.with_room(f.MARGIN, axes)
     layout["barmode"] = "relative"
     layout["bargap"] = 0.25
     base = layout.pop("yaxis")
@@ -117,7 +120,7 @@ def draw_panels(panels: Sequence[Panel], ask: LinesAsk, words: Words) -> PanelsD
         layout["shapes"].append(f.vertical_line(f.local_iso(ask.now_ms, zone)))
         notes.append(_now(ask, words))
     layout["annotations"] = notes
-    return PanelsDrawn(figure, _narrow(ask, notes, words), axes)
+    return PanelsDrawn(figure, _narrow(panels, axes, ask, notes, words), axes)
 
 
 def _domains(panels: Sequence[Panel], height: int) -> list[tuple[float, float]]:
@@ -293,18 +296,37 @@ def _now(ask: LinesAsk, words: Words) -> dict[str, Any]:
     return {**label, "xanchor": "left" if share < 0.3 else "right", "xshift": 2}
 
 
-def _narrow(ask: LinesAsk, notes: Sequence[dict[str, Any]], words: Words) -> dict[str, Any]:
+def _narrow(
+    panels: Sequence[Panel],
+    axes: Sequence[f.Axis],
+    ask: LinesAsk,
+    notes: Sequence[dict[str, Any]],
+    words: Words,
+) -> dict[str, Any]:
     time = window_axis(ask.window, ask.zone, words, small=False, narrow=True)
+    margin = f.with_room(f.NARROW_MARGIN, axes)
+    width = _NARROWEST_PX - margin["l"] - margin["r"]
+    titled = f.text_px(panels[0].title) + 10
     kept = []
     for note in notes:
         text = note["text"]
+        if note["xref"] == "x":
+            # On the side of the line where it does not touch the first panel's title; the clock
+            # stands in the hover, too, so it may also be left out.
+            share = (ask.now_ms - ask.window.start_ms) / (ask.window.end_ms - ask.window.start_ms)
+            at, needed = share * width, f.text_px(text) + 6
+            if at - needed >= titled:
+                kept.append({**note, "xanchor": "right"})
+            elif at >= titled and at + needed <= width + margin["r"]:
+                kept.append({**note, "xanchor": "left"})
+            continue
         is_margin = note["xref"] == "paper" and note["x"] == 1.0
         # The margin of a phone holds two short words, not a sentence.
         if is_margin and len(text.removeprefix("<b>").removesuffix("</b>")) > _LONGEST_MARGIN:
             text = text.replace(" ", "<br>")
         kept.append({**note, "text": text, "xshift": 4} if is_margin else note)
     return {
-        "margin": dict(f.NARROW_MARGIN),
+        "margin": margin,
         "annotations": kept,
         "xaxis": {
             "tickvals": [f.local_iso(moment, ask.zone) for moment, _ in time.ticks],

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -79,7 +77,6 @@ def test_what_telegraf_publishes_is_stored_or_quarantined(tmp_path: Path, layout
         text += METER.format(name="not-declared", start=0.0, energy="1")
         path = tmp_path / "telegraf.conf"
         path.write_text(text, encoding="utf-8")
-        began = datetime.now(UTC)
         with (tmp_path / "telegraf.log").open("wb") as log:
             command = [str(telegraf.program()), "--config", str(path)]
             process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -92,7 +89,6 @@ def test_what_telegraf_publishes_is_stored_or_quarantined(tmp_path: Path, layout
                 process.wait(timeout=20)
         assert b"E! " not in (tmp_path / "telegraf.log").read_bytes()
         wait_until(lambda: not made.ledger()["spooled"], seconds=60, what="the spool drained")
-        time.sleep(1.0)  # nothing more may come: Telegraf has flushed when it ends
         ledger = made.ledger()
         assert ledger["balanced"]
         assert ledger["received"] == ledger["stored"] + ledger["quarantined"]
@@ -107,6 +103,5 @@ def test_what_telegraf_publishes_is_stored_or_quarantined(tmp_path: Path, layout
         entries = made.ask("quarantine", "list", "--site", SITE)
         assert {entry["reason"] for entry in entries} == {"unknown_device"}
         assert ledger["quarantined"] == sum(entry["count"] for entry in entries)
-        assert datetime.now(UTC) > began
     finally:
         made.close()
