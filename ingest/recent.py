@@ -75,22 +75,27 @@ class Family:
         cached = self._tables.get(id(devices))
         if cached is not None and cached[0] is devices:
             return cached[1]
-        for name in devices:
-            if name not in self._positions:
-                self._positions[name] = len(self.names)
-                self.names.append(name)
-        added = self.names[len(self.newest) :]
-        if added:
-            known = np.array([newest.get(name, NEVER) for name in added], np.int64)
-            self.newest = np.append(self.newest, known)
-            self.kept = np.append(self.kept, known)
-            self.complete_above = np.append(self.complete_above, known)
-        found = np.array([self._positions[name] for name in devices], np.int32)
+        places = list(map(self._positions.get, devices))
+        if None in places:
+            self._add(devices, newest)
+            places = list(map(self._positions.get, devices))
+        found = np.array(places, np.int32)
         if len(devices) <= _LARGE_TABLE:
             if len(self._tables) > 64:
                 self._tables.clear()
             self._tables[id(devices)] = (devices, found)
         return found
+
+    def _add(self, devices: Sequence[str], newest: Mapping[str, int]) -> None:
+        for name in devices:
+            if name not in self._positions:
+                self._positions[name] = len(self.names)
+                self.names.append(name)
+        added = self.names[len(self.newest) :]
+        known = np.array([newest.get(name, NEVER) for name in added], np.int64)
+        self.newest = np.append(self.newest, known)
+        self.kept = np.append(self.kept, known)
+        self.complete_above = np.append(self.complete_above, known)
 
     def remember(self, device: Counts, time_ms: Ints, values: Mapping[str, Floats]) -> None:
         """Keep readings that were judged as stored."""

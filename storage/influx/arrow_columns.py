@@ -34,11 +34,12 @@ def number_column(values: NDArray[Any], absent: NDArray[np.bool_] | None = None)
 
 def text_column(texts: Sequence[str]) -> Any:
     """Texts one after another."""
-    encoded = [text.encode("utf-8") for text in texts]
-    offsets = np.zeros(len(encoded) + 1, np.int32)
-    np.cumsum([len(text) for text in encoded], out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
-    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+    whole = "".join(texts)
+    lengths = map(len, texts) if whole.isascii() else [len(text.encode()) for text in texts]
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(np.fromiter(lengths, np.int32, len(texts)), out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(whole.encode())]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
 
 
 @lru_cache(maxsize=1024)

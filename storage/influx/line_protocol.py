@@ -57,7 +57,11 @@ def _reading_prefixes(family: str, site: str, devices: tuple[str, ...]) -> Any:
 
 def _make_prefixes(family: str, site: str, devices: tuple[str, ...]) -> Any:
     head, tail = f"{escape_measurement(family)},device=", f",site={escape_tag(site)} "
-    return text_column([f"{head}{escape_tag(device)}{tail}" for device in devices])
+    whole = "".join(devices)
+    names = devices if escape_tag(whole) == whole else [escape_tag(device) for device in devices]
+    return pc.binary_join_element_wise(
+        text_scalar(head), text_column(names), text_scalar(tail), text_scalar("")
+    )
 
 
 _kept_prefixes = lru_cache(maxsize=1024)(_make_prefixes)
