@@ -13,6 +13,7 @@ from types import TracebackType
 from core.clock import Clock
 from core.errors import ConfigurationError, StoreError
 from core.ledger import QuarantineBounds
+from greendc.broker import INGEST_ACCOUNT
 from greendc.certificates import certificate_end_s, certificate_files
 from greendc.health import (
     Check,
@@ -83,6 +84,7 @@ class IngestProcess:
                 limits=IngestLimits(spool_bytes=settings.ingest.spool_bytes),
                 mappings=mappings,
                 probe_s=settings.ingest.probe_s,
+                sparkplug_host=settings.mqtt.username or INGEST_ACCOUNT,
                 quarantine_bounds=QuarantineBounds(
                     max_bytes=settings.ingest.quarantine_bytes,
                     max_days=settings.ingest.quarantine_days,

@@ -26,6 +26,8 @@ class IngestConfig:
         mappings: What foreign dialects mean.
         probe_s: Seconds between two readings of our own that are followed to the store; 0: none.
         quarantine_bounds: How much the quarantine keeps.
+        sparkplug_host: Id under which Sparkplug edge nodes are told whether we are there; empty:
+            they are not.
     """
 
     connection: MqttConnection
@@ -38,6 +40,7 @@ class IngestConfig:
     mappings: Mappings = NO_MAPPINGS
     probe_s: float = 0.0
     quarantine_bounds: QuarantineBounds = field(default_factory=QuarantineBounds)
+    sparkplug_host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,10 @@ class Classifier:
             self._newest.setdefault(site, {})[device] = time_ms
         self._asked: set[str] = set()
         self._families: dict[tuple[str, str], Family] = {}
+        # Of the parts that were prepared: where their devices are, and by site and family the
+        # instants that the store was asked for with what it holds at them.
+        self._placed: dict[int, tuple[CommitBlock, Family, NDArray[np.int32]]] = {}
+        self._prepared: dict[tuple[str, str], tuple[set[Instant], Held]] = {}
 
     def know(self, sites: Iterable[str]) -> None:
         """Ask the store what it holds of sites that were not asked for yet.
@@ -68,6 +72,36 @@ class Classifier:
                     known[device] = max(known.get(device, NEVER), sample.time_ms)
                 self._asked.add(site)
 
+    def prepare(self, parts: Iterable[CommitBlock]) -> None:
+        """Ask the store, with one question a family, for all that judging these parts will need.
+
+        Asked part by part, a store that fails now and then would never let a long group through.
+
+        Raises:
+            StoreError: The store could not be asked; nothing has changed.
+        """
+        self._placed, self._prepared = {}, {}
+        wanted: dict[tuple[str, str], list[tuple[NDArray[np.int32], NDArray[np.int64]]]] = {}
+        placed: dict[int, tuple[CommitBlock, Family, NDArray[np.int32]]] = {}
+        for part in parts:
+            family, device = self._place(part.block)
+            placed[id(part)] = (part, family, device)
+            # Above these times memory has everything.
+            rows = np.flatnonzero(part.block.time_ms <= family.complete_above[device])
+            if len(rows):
+                group = wanted.setdefault((part.block.site, part.block.family), [])
+                group.append((device[rows], part.block.time_ms[rows]))
+        for (site, name), found in wanted.items():
+            instants = {
+                instant
+                for device, time_ms in found
+                for instant in zip(device.tolist(), time_ms.tolist(), strict=True)
+            }
+            names = self._families[site, name].names
+            held = ask_store(self._store, site, name, names, sorted(instants))
+            self._prepared[site, name] = instants, held
+        self._placed = placed
+
     def _family(self, site: str, family: str) -> Family:
         found = self._families.get((site, family))
         if found is None:
@@ -81,7 +115,7 @@ class Classifier:
             StoreError: The store could not be asked; this classifier is then of no further use.
         """
         block = part.block
-        family, device = self._place(block)
+        _, family, device = self._placed.get(id(part)) or (part, *self._place(block))
         # What is refused below stands at an instant that is held, and moves nothing on.
         older = advance(family.newest, device, block.time_ms)
         codes = np.full(len(block), STORED, np.uint8)
@@ -162,11 +196,15 @@ class Classifier:
         wanted: list[Instant] = sorted({(int(device[row]), times[row]) for row in doubtful})
         held = family.find(wanted)
         above = family.complete_above
+        instants, asked = self._prepared.get((block.site, block.family), (set(), {}))
         unsure = [instant for instant in wanted if instant[1] <= above[instant[0]]]
-        asked = ask_store(self._store, block.site, block.family, family.names, unsure)
-        for instant, values in asked.items():
-            # What memory says is younger: it may not have reached the store yet.
-            held[instant] = {**values, **held.get(instant, {})}
+        missing = [instant for instant in unsure if instant not in instants]
+        more = ask_store(self._store, block.site, block.family, family.names, missing)
+        for instant in unsure:
+            values = asked.get(instant) or more.get(instant)
+            if values:
+                # What memory says is younger: it may not have reached the store yet.
+                held[instant] = {**values, **held.get(instant, {})}
         columns = [(name, column) for name, column in block.values.items()]
         for row in doubtful.tolist():
             reading = {

@@ -277,6 +277,8 @@ class Forwarder:
 
     def _classify(self, group: Sequence[SpooledCommit], *, kept: bool) -> list[list[_Verdicts]]:
         codes: list[list[_Verdicts]] = []
+        if not kept:
+            self._classifier.prepare(part for spooled in group for part in spooled.commit.blocks)
         try:
             for spooled in group:
                 if kept:

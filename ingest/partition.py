@@ -192,6 +192,11 @@ class Partition:
         """Whether every thread lives."""
         return self.subscriber.thread_alive and all(t.is_alive() for t in self._threads)
 
+    @property
+    def is_taking(self) -> bool:
+        """Whether what is sent now is received and acknowledged."""
+        return self.subscriber.is_connected and self.counters.spool_state == "ok"
+
     def heartbeats(self) -> dict[str, float]:
         """Thread -> seconds since it last came round its loop.
 

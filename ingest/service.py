@@ -14,12 +14,14 @@ from core.sites import SiteRegistry
 from ingest.bulk_client import BulkClient
 from ingest.config import IngestConfig, IngestStatus
 from ingest.forward import FailPoint, no_failpoint
+from ingest.host_state import HostState
 from ingest.ledger_watch import LedgerWatch
 from ingest.mappings import Mappings
 from ingest.observing import EMPTY_LATENCIES, BookedCounts
 from ingest.partition import Partition
 from ingest.probe import Probe, ProbeStatus
 from ingest.quarantine_work import QuarantineWork
+from ingest.sparkplug_mapping import sparkplug_files
 from ingest.subscriber import ClientFactory
 
 _LOG = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class IngestService:
             raise
         try:
             self._probe = self._make_probe(store)
+            self._host_state = self._make_host_state(config.mappings)
         except BaseException:
             self._close()
             raise
@@ -100,6 +103,22 @@ class IngestService:
         client_id = f"{config.client_id}-probe-{probed[0]}"
         return Probe(
             config.connection, client_id, probed, store, self._clock, every_s=config.probe_s
+        )
+
+    def _make_host_state(self, mappings: Mappings) -> HostState | None:
+        """One process tells it: that which takes the first partition with edge nodes."""
+        config = self._config
+        numbers = [config.partition_table.get(f.site, 0) for f in sparkplug_files(mappings)]
+        chosen = [p for p in self._partitions if p.number == min(numbers, default=-1)]
+        if not config.sparkplug_host or not chosen:
+            return None
+        (partition,) = chosen
+        return HostState(
+            config.connection,
+            f"{config.client_id}-state-{partition.number}",
+            config.sparkplug_host,
+            self._clock,
+            is_taking=lambda: partition.is_taking,
         )
 
     def _work_of(self, partition: Partition) -> QuarantineWork:
@@ -162,6 +181,10 @@ class IngestService:
         """
         for partition in self._partitions:
             partition.exchange(registry, mappings)
+        if self._host_state is None:
+            self._host_state = self._make_host_state(mappings)
+            if self._host_state is not None:
+                self._host_state.start()
 
     def start(self) -> None:
         """Start every thread; a broker or store that is away is waited for."""
@@ -169,8 +192,9 @@ class IngestService:
             partition.start()
         for worker in self._workers:
             worker.start()
-        if self._probe is not None:
-            self._probe.start()
+        for companion in (self._probe, self._host_state):
+            if companion is not None:
+                companion.start()
 
     def run_until(self, stop: threading.Event) -> None:
         """Serve until `stop` is set.
@@ -196,8 +220,9 @@ class IngestService:
         """End every thread; what is not acknowledged comes again, what is spooled stays."""
         deadline = time.monotonic() + timeout_s
         self._stopping.set()
-        if self._probe is not None:
-            self._probe.stop(1.0)
+        for companion in (self._host_state, self._probe):
+            if companion is not None:
+                companion.stop(1.0)
         for partition in self._partitions:
             partition.stop(deadline)
         for worker in self._workers:

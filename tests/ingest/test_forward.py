@@ -52,6 +52,7 @@ class FaultyStore:
         self.store = store
         self.fault: Callable[[Sequence[ReadingBlock]], None] | None = None
         self.writes = 0
+        self.questions = 0
 
     def write_readings(self, blocks: Sequence[ReadingBlock]) -> None:
         self.writes += 1
@@ -60,6 +61,8 @@ class FaultyStore:
         self.store.write_readings(blocks)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("read_"):
+            self.questions += 1
         return getattr(self.store, name)
 
 
@@ -176,6 +179,28 @@ def test_a_redelivered_commit_and_a_late_reading_after_a_restart(bench: Bench) -
     assert len(bench.held()) == 51
     counts = bench.ledger()
     assert (counts.stored, counts.duplicate, counts.late) == (51, 50, 1)
+
+
+def test_a_long_group_after_a_restart_asks_the_store_once(bench: Bench) -> None:
+    """Commit by commit, a store that fails one question in twenty would let none through."""
+    bench.receive(*[reading(100 - n, float(n)) for n in range(50)])
+    bench.drain()
+    bench.restart()
+    for n in range(150):
+        # What was held, in between what is new; each new one comes again later.
+        bench.receive(reading(49 - n / 10, float(n)), reading(100 - n % 50, float(n % 50)))
+    for n in range(0, 150, 3):
+        bench.receive(reading(49 - n / 10, float(n)), reading(49 - n / 10, -1.0))
+    bench.store.questions = 0
+    bench.drain()
+    # What the site has, and what stands at these instants.
+    assert bench.store.questions == 2
+    counts = bench.ledger()
+    assert (counts.stored, counts.duplicate, counts.quarantined) == (200, 200, 50)
+    assert bench.held() == [
+        *[(at(100 - n), float(n)) for n in range(50)],
+        *[(at(49 - n / 10), float(n)) for n in range(150)],
+    ]
 
 
 def test_a_lost_spool_beside_a_store_that_is_not(bench: Bench) -> None:

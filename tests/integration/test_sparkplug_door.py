@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -9,10 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import paho.mqtt.client as paho
+import paho.mqtt.publish as paho_publish
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from core.clock import SystemClock
+from greendc.broker import INGEST_ACCOUNT
 from greendc.local_broker import find_mosquitto
+from ingest.host_state import HostState, state_topic
 from ingest.sparkplug_wire import parse_payload
 from tests.conftest import skip_loudly
 from tests.ingest.registry import SPARKPLUG_FILE
@@ -22,6 +27,7 @@ from tests.services.processes import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 GROUP, EDGE = "Test Plant", "edge-1"
+STATE = state_topic(INGEST_ACCOUNT)
 
 
 class EdgeNode:
@@ -173,3 +179,102 @@ def test_an_account_cannot_speak_as_another_site_s_edge_node(ingester: Ingester)
     client.disconnect()
     client.loop_stop()
     assert ["authorized" in answer for answer in answers] == [False, False, True, True]
+
+
+class Listener:
+    """Hears the state of the host as an edge node that waits for it does."""
+
+    def __init__(self, ingester: Ingester) -> None:
+        connection = ingester.broker.connection(SITE)
+        self.heard: list[tuple[bool, int]] = []
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+        self.client.username_pw_set(connection.username, connection.password)
+        self.client.on_message = self._on_message
+        self.client.connect(connection.host, connection.port)
+        self.client.loop_start()
+        wait_until(self.client.is_connected, seconds=10, what="listener")
+        self.client.subscribe(STATE, qos=1)
+
+    def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
+        found = json.loads(message.payload)
+        assert set(found) == {"online", "timestamp"}
+        self.heard.append((found["online"], found["timestamp"]))
+
+    def hears(self, online: bool, *, more_than: int = 0) -> int:
+        """Wait until the last word is this one; its time."""
+        wait_until(
+            lambda: len(self.heard) > more_than and self.heard[-1][0] is online,
+            seconds=60,
+            what=f"state online = {online}",
+        )
+        return self.heard[-1][1]
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def test_edge_nodes_are_told_when_we_are_there(ingester: Ingester) -> None:
+    ingester.start()
+    listener = Listener(ingester)
+    first = listener.hears(True)
+    ingester.end(signal.SIGKILL)
+    # The will, with the time of the life that it ends.
+    assert listener.hears(False) == first
+    ingester.start()
+    second = listener.hears(True)
+    assert second > first
+    # Somebody who may says the contrary (as a will of an earlier connection that comes late): it is
+    # put right.
+    count = len(listener.heard)
+    other = ingester.broker.connection()
+    paho_publish.single(
+        STATE,
+        json.dumps({"online": False, "timestamp": first}),
+        qos=1,
+        retain=True,
+        hostname=other.host,
+        port=other.port,
+        auth={"username": other.username, "password": other.password},
+    )
+    assert listener.hears(True, more_than=count + 1) == second
+    assert ingester.end(signal.SIGTERM) == 0
+    assert listener.hears(False) > second
+    # It is retained: whoever comes later hears it, too.
+    late = Listener(ingester)
+    late.hears(False)
+    late.close()
+    listener.close()
+
+
+def test_edge_nodes_are_told_when_nothing_is_taken(ingester: Ingester) -> None:
+    connection = ingester.broker.connection()
+    taking = [False]
+    state = HostState(
+        connection, "host-state", INGEST_ACCOUNT, SystemClock(), is_taking=lambda: taking[0]
+    )
+    listener = Listener(ingester)
+    state.start()
+    try:
+        listener.hears(False)
+        taking[0] = True
+        listener.hears(True)
+        taking[0] = False
+        listener.hears(False)
+    finally:
+        state.stop()
+        listener.close()
+
+
+def test_without_edge_nodes_no_state_is_told(tmp_path: Path) -> None:
+    if find_mosquitto() is None:
+        skip_loudly("no mosquitto on this machine: apt-get install mosquitto")
+    made = Ingester(tmp_path / "one")
+    try:
+        made.start()
+        log = made.log.read_text(encoding="utf-8")
+        assert "subscribed as" in log
+        assert made.end(signal.SIGTERM) == 0
+        assert "edge nodes are told" not in made.log.read_text(encoding="utf-8")
+    finally:
+        made.close()
