@@ -38,7 +38,7 @@ from dashboard.portfolio_feed import PortfolioFeed
 from dashboard.portfolio_outline import read_outline
 from dashboard.portfolio_pages import PortfolioPages
 from dashboard.portfolio_source import PortfolioSource
-from dashboard.portfolio_spans import Ledger, SpanFigures
+from dashboard.portfolio_spans import SpanFigures
 from dashboard.problems import problem_response
 from dashboard.readiness import ReadinessReport
 from dashboard.report_pages import ReportPages
@@ -49,7 +49,7 @@ from dashboard.settings import BoardSettings
 from dashboard.shell import Shell
 from dashboard.site_pages import SitePages
 from dashboard.static_files import StaticFiles
-from dashboard.today import ComputeKpis, ReadSystems, SiteDays
+from dashboard.today import ComputeKpis, Ledger, ReadSystems, SiteDays
 from reports.archive import ReportArchive
 
 _LOG = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ def create_app(
     pages = Pages(static, settings)
     sessions = Sessions(records, settings, clock)
     hub = LiveHub(store, settings, clock, read_silent)
-    days = SiteDays(store, rollup_records, settings, clock, compute_kpis, read_systems)
+    days = SiteDays(store, rollup_records, settings, clock, compute_kpis, read_systems, ledger)
     reader = ChartReader(
         store, rollup_records, days, clock, read_forecast, read_systems, compute_kpis, intake
     )

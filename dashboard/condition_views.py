@@ -10,7 +10,7 @@ class Condition:
     """One line.
 
     Attributes:
-        kind: `stale`, `refused` or `provisional`.
+        kind: `imbalanced`, `stale`, `refused` or `provisional`.
         word: The state in words.
         what: What it is about.
         detail: Which meters, or why.

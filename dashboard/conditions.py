@@ -1,6 +1,7 @@
 """What a person should know about the data of a site now: silent meters, figures not yet firm.
 
-These are no alarms: nothing here asks for an action at the plant. Worst first.
+These are no alarms: nothing here asks for an action at the plant. Worst first, and worst of all a
+ledger that does not balance.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dashboard.card_words import join_names
 from dashboard.cards_devices import FAMILY_WORDS
 from dashboard.condition_views import Condition, ConditionsView
 from dashboard.evidence_words import reason_words
+from dashboard.intake_views import imbalance_words
 
 _MOST = 4
 _NAMED = 2
@@ -21,6 +23,13 @@ _NAMED = 2
 def conditions(b: CardBuilder) -> ConditionsView:
     """Every condition of a site at this moment."""
     found = [
+        Condition(
+            "imbalanced", b.t("site_condition.imbalanced"), b.t("nav.intake"),
+            imbalance_words(alarm, b.site, b.t),
+        )
+        for alarm in (b.day.imbalances[:1] if b.day else ())
+    ]  # fmt: skip
+    found += [
         Condition(
             "stale",
             b.t("condition.silent"),

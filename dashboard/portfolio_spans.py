@@ -12,19 +12,19 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 from anyio import to_thread
 
 from core.clock import Clock
 from core.errors import StoreError
 from core.kpis import KpiValue
-from core.ledger import Imbalance, LedgerHour
+from core.ledger import Imbalance
 from core.periods import Period, from_ms, local_midnight, local_month
 from core.ports import RollupRecords, TimeSeriesStore
 from core.sites import Site
 from dashboard.settings import BoardSettings
-from dashboard.today import ComputeKpis, settled_end_ms, today_window
+from dashboard.today import ComputeKpis, Ledger, settled_end_ms, today_window
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,18 +35,6 @@ _DAYS: Mapping[Span, int] = {"today": 1, "7d": 7, "30d": 30}
 # interval; a list is read more calmly than a site's page.
 _HOLDS = 4
 _AT_ONCE = 2
-
-
-class Ledger(Protocol):
-    """What the board asks of the ledger: booked hours of receipt."""
-
-    def read_ledger(self, site: str, period: Period) -> list[LedgerHour]:
-        """Booked hours that start in the period, ascending."""
-        ...
-
-    def read_imbalances(self, site: str | None = None) -> list[Imbalance]:
-        """Hours of the ledger that disagree with what they count, newest first."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from anyio import to_thread
 
@@ -20,6 +20,7 @@ from analytics.systems import SystemEnergies
 from core.clock import Clock
 from core.errors import StoreError
 from core.kpis import KpiValue
+from core.ledger import Imbalance, LedgerHour
 from core.periods import (
     INTERVAL_MS,
     Period,
@@ -55,6 +56,18 @@ ComputeKpis = Callable[..., list[KpiValue]]
 ReadSystems = Callable[..., SystemEnergies | None]
 
 
+class Ledger(Protocol):
+    """What the board asks of the ledger: booked hours of receipt, and what is wrong with them."""
+
+    def read_ledger(self, site: str, period: Period) -> list[LedgerHour]:
+        """Booked hours that start in the period, ascending."""
+        ...
+
+    def read_imbalances(self, site: str | None = None) -> list[Imbalance]:
+        """Hours that disagree with what they count, newest first."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SiteDay:
     """What a site's page shows beside live values.
@@ -66,6 +79,7 @@ class SiteDay:
         kpis: Figures of the window by (KPI, subject).
         power: The last 24 hours; None for a site without meters on both sides.
         systems: Energy by system of the last 24 hours and of the window.
+        imbalances: Hours of the ledger that disagree with what they count, newest first.
     """
 
     now_ms: int
@@ -73,6 +87,7 @@ class SiteDay:
     kpis: dict[tuple[str, str], KpiValue]
     power: PowerDay | None
     systems: SystemEnergies | None = None
+    imbalances: tuple[Imbalance, ...] = ()
 
     def site_kpi(self, kpi: str) -> KpiValue | None:
         """The figure of the whole site, if there is one."""
@@ -104,11 +119,13 @@ def compute_site_day(
     now_ms: int,
     compute: ComputeKpis,
     read_systems: ReadSystems | None = None,
+    ledger: Ledger | None = None,
 ) -> SiteDay:
     """Ask analytics for today's figures and for the energies of the last 24 hours.
 
     Args:
         read_systems: Reads energies by system; `analytics.systems.read_systems`.
+        ledger: Tells where the ledger disagrees with itself; without it that is not said.
 
     Raises:
         StoreError: The store does not answer.
@@ -128,6 +145,7 @@ def compute_site_day(
         systems=None
         if read_systems is None
         else read_systems(store, records, site, _systems_period(window, now_ms), now),
+        imbalances=tuple(ledger.read_imbalances(site.id)) if ledger is not None else (),
     )
 
 
@@ -188,7 +206,9 @@ class SiteDays:
         clock: Clock,
         compute: ComputeKpis,
         read_systems: ReadSystems | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
+        self._ledger = ledger
         self._store = store
         self._records = records
         self._hold_s = settings.kpi_refresh.total_seconds()
@@ -236,6 +256,7 @@ class SiteDays:
                         self._clock.now_ms(),
                         self._compute,
                         self._read_systems,
+                        self._ledger,
                     )
                 )
                 held.is_faulty = False

@@ -97,6 +97,7 @@ def test_a_person_finds_an_entry_and_replays_it(
 ) -> None:
     page = open_browser(width=1440, height=900, scripts=False)
     page.goto(f"/s/{SITE}?lang=en")
+    assert "Ledger does not balance" in page.inner_text(".conditions")
     page.click(f'nav a[href="{PAGE}"]')
     assert "Ledger does not balance" in page.inner_text("#ledger-sums")
     page.click('.reasons a[href*="reason=unknown_device"]')

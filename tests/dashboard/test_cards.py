@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from core.ledger import HOUR_MS, Imbalance, LedgerHour
+from core.periods import Period
 from core.quality import Verdict
 from core.sites import Site, SiteRegistry
 from core.text import Language
@@ -58,6 +60,33 @@ def test_a_figure_of_today(ansan: Site) -> None:
     assert (figure.bar.start, figure.bar.end, figure.bar.target) == ("1.0", "1.5", "목표 1.30")
     assert figure.bar.filled == pytest.approx(53.7)
     assert figure.bar.mark == pytest.approx(60.0)
+
+
+class UnevenLedger:
+    """A ledger with two alarms, the newest first."""
+
+    def read_ledger(self, site: str, period: Period) -> list[LedgerHour]:
+        return []
+
+    def read_imbalances(self, site: str | None = None) -> list[Imbalance]:
+        hour_ms = NOW - NOW % HOUR_MS
+        return [
+            Imbalance(site or "", at, "received", 90_001, 90_002)
+            for at in (hour_ms, hour_ms - HOUR_MS)
+        ]
+
+
+def test_a_ledger_that_does_not_balance_comes_first(ansan: Site) -> None:
+    stores: Any = None
+    day = compute_site_day(ansan, stores, stores, NOW, FakeKpis(), ledger=UnevenLedger())
+    samples = [s for s in live_samples(ansan, NOW) if s.key.device != "gpu-a-001"]
+    view = site_view(ansan, live_snapshot(ansan, samples, NOW), day, load_words()["en"])
+    first, *others = view.condition_list.lines
+    assert (first.kind, first.word) == ("imbalanced", "Ledger does not balance")
+    assert "2026-11-20 14:00" in first.detail
+    assert "90,001" in first.detail
+    assert all(line.kind != "imbalanced" for line in others)
+    assert view_of(ansan).condition_list.lines[:1] != (first,)
 
 
 def test_a_provisional_figure_stands_beside_its_word(ansan: Site) -> None:
