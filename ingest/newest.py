@@ -26,7 +26,7 @@ def advance(newest: Ints, device_index: Counts, time_ms: Ints) -> NDArray[np.boo
     """
     count = len(time_ms)
     known = newest[device_index]
-    if count == 1:
+    if count <= 1:
         newest[device_index] = np.maximum(known, time_ms)
         return time_ms <= known
     if _all_newer_in_turn(newest, device_index, time_ms):

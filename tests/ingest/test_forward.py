@@ -203,6 +203,28 @@ def test_a_long_group_after_a_restart_asks_the_store_once(bench: Bench) -> None:
     ]
 
 
+def test_a_crash_after_judging_nothing_but_duplicates(bench: Bench) -> None:
+    """What was sent again after a crash, and judged before another: no reading of it is stored."""
+    bench.receive(*[reading(100 - n, float(n)) for n in range(5)])
+    bench.drain()
+    bench.restart()
+    bench.receive(*[reading(100 - n, float(n)) for n in range(5)])
+
+    def die(name: str) -> None:
+        if name == "write":
+            raise CrashError
+
+    bench.failpoint = die
+    with pytest.raises(CrashError):
+        bench.drain()
+    bench.failpoint = lambda name: None
+    bench.restart()
+    bench.receive(reading(10, 7.0))
+    bench.drain()
+    counts = bench.ledger()
+    assert (counts.stored, counts.duplicate, counts.spooled) == (6, 5, 0)
+
+
 def test_a_lost_spool_beside_a_store_that_is_not(bench: Bench) -> None:
     bench.receive(reading(60, 1.0))
     bench.drain()
