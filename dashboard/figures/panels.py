@@ -23,6 +23,7 @@ from dashboard.words import Words
 SHADES = {"g1": "data", "g2": "g2", "g3": "g3", "g4": "g4"}
 _GAP_PX = 30.0
 _LONGEST_MARGIN = 9
+_WIDEST_MARGIN = 92
 # A chart on a phone of 390 px, within page and card.
 _NARROWEST_PX = 326
 _STYLES = {
@@ -305,6 +306,14 @@ def _narrow(
 ) -> dict[str, Any]:
     time = window_axis(ask.window, ask.zone, words, small=False, narrow=True)
     margin = f.with_room(f.NARROW_MARGIN, axes)
+    words_beside = [
+        word
+        for note in notes
+        if note["xref"] == "paper" and note["x"] == 1.0
+        for word in note["text"].removeprefix("<b>").removesuffix("</b>").split()
+    ]
+    widest = max(map(f.text_px, words_beside), default=0.0)
+    margin["r"] = max(margin["r"], min(_WIDEST_MARGIN, round(widest) + 8))
     width = _NARROWEST_PX - margin["l"] - margin["r"]
     titled = f.text_px(panels[0].title) + 10
     kept = []

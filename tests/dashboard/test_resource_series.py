@@ -13,7 +13,7 @@ from core.periods import INTERVAL_MS, Period, from_ms
 from core.samples import SeriesKey
 from core.sites import Site, SiteRegistry
 from dashboard.chart_spec import ChartAsk
-from dashboard.figures.frame import plot_height
+from dashboard.figures.frame import MARGIN, NARROW_MARGIN, plot_height
 from dashboard.figures.line_data import Line, LinesAsk, Series
 from dashboard.figures.panels import Bars, Panel, draw_panels
 from dashboard.history import HOUR_MS, parse_history
@@ -184,3 +184,30 @@ def test_a_phone_gets_fewer_ticks_and_short_margins(ansan: Site) -> None:
     wide = drawn.figure["layout"]["xaxis"]["tickvals"]
     assert len(drawn.narrow["xaxis"]["tickvals"]) < len(wide)
     assert "<b>27.4 m³</b>" in [note["text"] for note in drawn.narrow["annotations"]]
+
+
+def test_margins_hold_long_numbers_and_long_names(ansan: Site) -> None:
+    def margins(high: float, name: str) -> tuple[int, int, int]:
+        bars = (Bars("Stored", hours(high, high), "g1"), Bars(name, hours(1.0, 1.0), "g3"))
+        drawn = draw(ansan, Panel("Taken", "", 0, bars=bars))
+        narrow = drawn.narrow["margin"]
+        return drawn.figure["layout"]["margin"]["l"], narrow["l"], narrow["r"]
+
+    assert margins(900.0, "Rest") == (MARGIN["l"], NARROW_MARGIN["l"], NARROW_MARGIN["r"])
+    wide, left, right = margins(4_450_000.0, "Quarantined")
+    # "4,000,000" and "Quarantined", of 7 pixels a letter.
+    assert wide == left >= 9 * 7
+    assert right >= 11 * 7
+
+
+@pytest.mark.parametrize(
+    ("title", "anchor"), [("PV", "left"), ("Roof S 15° · 320 kWp of the building", None)]
+)
+def test_the_word_at_the_present_does_not_touch_a_title_on_a_phone(
+    ansan: Site, title: str, anchor: str | None
+) -> None:
+    drawn = draw(ansan, Panel(title, "kW", 0, bars=(Bars("Stored", hours(1.0, 2.0), "g1"),)))
+    said = [note for note in drawn.narrow["annotations"] if note["xref"] == "x"]
+    assert [note["xanchor"] for note in said] == ([anchor] if anchor else [])
+    # The wide chart has room for it.
+    assert any(n["xref"] == "x" for n in drawn.figure["layout"]["annotations"])
