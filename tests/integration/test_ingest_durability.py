@@ -40,8 +40,14 @@ def ingester(tmp_path: Path) -> Iterator[Ingester]:
     made.close()
 
 
-def document(number: int, base_ms: int, device: str = "grid-a") -> bytes:
-    values = {"active_power_kw": float(number)}
+# Numbers in a kilowatt: a million of them stay plausible.
+_PER_KW = 8
+
+
+def document(
+    number: int, base_ms: int, device: str = "grid-a", *, value: float | None = None
+) -> bytes:
+    values = {"active_power_kw": float(number) if value is None else value}
     return json.dumps({"ts": base_ms + number, "device": device, "values": values}).encode()
 
 
@@ -70,7 +76,8 @@ def kill_loop(
         while not stop.is_set():
             for _ in range(50):
                 number = published[0]
-                infos.append(client.publish(TOPIC, document(number, base_ms), qos=1))
+                sent = document(number, base_ms, value=number / _PER_KW)
+                infos.append(client.publish(TOPIC, sent, qos=1))
                 published[0] += 1
             infos = [info for info in infos if not info.is_published()]
             stop.wait(0.035)
@@ -103,7 +110,8 @@ def kill_loop(
     assert ledger["stored"] == published[0] + 1, stored
     assert ledger["received"] == ledger["stored"] + ledger["duplicate"]
     # Nothing lost, nothing invented, nothing doubled: each number once, in order.
-    assert ingester.values("grid-a") == [float(number) for number in range(published[0])]
+    wanted = [number / _PER_KW for number in range(published[0])]
+    assert ingester.values("grid-a") == wanted
     assert ingester.end(signal.SIGTERM) == 0
 
 
