@@ -23,6 +23,10 @@ _HEADER, _FRAME = 32, 24
 _MAGIC, _VERSION = 0x377F0682, 3_007_000
 # Of a file that SQLite made for us; asked only where the header cannot say it.
 _PAGE = 4096
+# Frames whose number is tried to be mended; damage is a bit or a sector, not a whole log.
+_MOST_TRIES = 16
+# A number further above all before it than a transaction adds pages is none.
+_NEW_PAGES = 100_000
 
 _Sum = tuple[int, int]
 
@@ -105,16 +109,40 @@ def _read_frames(data: bytes, header: bytes) -> list[_Frame]:
     salt = header[16:24]
     before = _sum_of((0, 0), header, magic)
     frames = []
+    tries, largest = _MOST_TRIES, 0
     for start in range(_HEADER, len(data) - _FRAME - page_bytes + 1, _FRAME + page_bytes):
         head = data[start : start + _FRAME]
         body = data[start + _FRAME : start + _FRAME + page_bytes]
-        page, pages = struct.unpack(">II", head[:8])
         stored = struct.unpack(">II", head[16:])
         belongs = head[8:16] == salt
         holds = belongs and _sum_of(before, head[:8] + body, magic) == stored
+        page, pages = struct.unpack(">II", head[:8])
+        largest = max(largest, page) if holds else largest
+        if belongs and not holds and tries and not 1 <= page <= largest + _NEW_PAGES:
+            tries -= 1
+            page = _mended_page(head, body, before, magic, largest)
+            head = struct.pack(">I", page) + head[4:]
         frames.append(_Frame(page, pages != 0, belongs, holds, head, body))
         before = stored
     return frames
+
+
+def _mended_page(head: bytes, body: bytes, before: _Sum, magic: int, largest: int) -> int:
+    """The page number of a frame in whose number, which cannot be, a bit was flipped.
+
+    Zero ends the log for SQLite, and what comes after it would be gone. The checksum tells which
+    bit it was; where it does not, the number stays as it is. Numbers that can be are left alone:
+    the checksum is too weak to tell a flipped bit in them from one in the page.
+    """
+    stored = struct.unpack(">II", head[16:])
+    whole = int.from_bytes(head[:4], "big")
+    for bit in range(32):
+        page = whole ^ (1 << bit)
+        if 1 <= page <= largest + _NEW_PAGES:
+            again = struct.pack(">I", page) + head[4:8] + body
+            if _sum_of(before, again, magic) == stored:
+                return page
+    return whole
 
 
 def _confirmed_end(frames: Sequence[_Frame]) -> int:
@@ -140,6 +168,8 @@ def _render(header: bytes, frames: Sequence[_Frame]) -> bytes:
     total = _sum_of((0, 0), header, magic)
     parts = [header, struct.pack(">II", *total)]
     for frame in frames:
+        if not frame.page:
+            continue  # no page has this number, and SQLite would read no further
         total = _sum_of(total, frame.head[:8] + frame.body, magic)
         parts += [frame.head[:8], header[16:24], struct.pack(">II", *total), frame.body]
     return b"".join(parts)

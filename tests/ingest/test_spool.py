@@ -399,6 +399,25 @@ def test_a_flipped_bit_in_the_log_costs_nothing_that_comes_after_it(
     flip_bits_of_log(tmp_path, random.Random(3), 40, caplog)
 
 
+def test_a_page_number_of_zero_in_the_log_does_not_end_it(tmp_path: Path) -> None:
+    """SQLite reads no further than such a page; one flipped bit makes a power of two zero."""
+    files, values = unclean(tmp_path)
+    original = files["partition-0.sqlite-wal"]
+    size = 24 + 4096
+    numbers = [
+        int.from_bytes(original[at : at + 4], "big") for at in range(32, len(original), size)
+    ]
+    powers = [n for n, page in enumerate(numbers) if page & (page - 1) == 0]
+    assert len({numbers[n] for n in powers}) >= 4
+    newest = max(values)
+    for frame in powers[::5] + powers[-3:]:
+        damaged = bytearray(original)
+        damaged[32 + frame * size : 36 + frame * size] = bytes(4)
+        found = open_damaged_log(tmp_path / "again", files, bytes(damaged))
+        assert found.items() <= values.items()
+        assert values.keys() - found.keys() <= {newest}, (frame, numbers[frame])
+
+
 @pytest.mark.acceptance
 @pytest.mark.timeout(1200)
 def test_flipped_bits_in_the_log_at_length(

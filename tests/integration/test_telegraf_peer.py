@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,19 @@ def test_what_telegraf_publishes_is_stored_or_quarantined(tmp_path: Path, layout
                 process.send_signal(signal.SIGTERM)
                 process.wait(timeout=20)
         assert b"E! " not in (tmp_path / "telegraf.log").read_bytes()
+        # One session: when this has come, so has everything that Telegraf sent before it ended.
+        client = made.publisher()
+        body = json.dumps({"ts": int(time.time() * 1000), "values": {"power_factor": 1.0}})
+        topic = f"greendc/v1/{SITE}/energy/ct-1"
+        client.publish(topic, body, qos=1).wait_for_publish(timeout=30)
+        client.disconnect()
+        client.loop_stop()
+        wait_until(
+            lambda: made.values("ct-1", "power_factor") == [1.0],
+            seconds=60,
+            what="the last reading",
+            every=0.5,
+        )
         wait_until(lambda: not made.ledger()["spooled"], seconds=60, what="the spool drained")
         ledger = made.ledger()
         assert ledger["balanced"]
@@ -98,7 +113,7 @@ def test_what_telegraf_publishes_is_stored_or_quarantined(tmp_path: Path, layout
             assert len(power) >= 30
             assert power == [first + step for step in range(len(power))]
             assert set(made.values(device, "active_energy_kwh")) == {energy}
-        assert ledger["stored"] == sum(len(made.values(d)) for d in ("grid-a", "grid-b"))
+        assert ledger["stored"] == 1 + sum(len(made.values(d)) for d in ("grid-a", "grid-b"))
         # The meter that nobody declared waits for somebody to declare it, with its bytes.
         entries = made.ask("quarantine", "list", "--site", SITE)
         assert {entry["reason"] for entry in entries} == {"unknown_device"}
