@@ -155,13 +155,18 @@ class Ingester:
         return Period(now - timedelta(hours=3), now + timedelta(hours=3))
 
     def values(
-        self, device: str, metric: str = "active_power_kw", *, site: str = ""
+        self,
+        device: str,
+        metric: str = "active_power_kw",
+        *,
+        site: str = "",
+        period: Period | None = None,
     ) -> list[float]:
         now = datetime.now(UTC)
+        asked = period or Period(now - timedelta(days=2), now + timedelta(hours=1))
         answer = self.ask(
             *("samples", "--site", site or self.site, "--device", device, "--metric", metric),
-            *("--from", format_time(now - timedelta(days=2))),
-            *("--to", format_time(now + timedelta(hours=1))),
+            *("--from", format_time(asked.start), "--to", format_time(asked.end)),
         )
         return [value for _, value in answer["samples"]]
 
