@@ -16,12 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from core.clock import Clock
 from core.connections import MqttConnection
 from core.ids import SPARKPLUG_PREFIX
-from ingest.subscriber import use_account
+from ingest.subscriber import companion_client
 
 _LOG = logging.getLogger(__name__)
 _KEEP_ALIVE_S = 30
@@ -67,20 +66,11 @@ class HostState:
         # What the will of this connection says of when it began.
         self._since_ms = 0
         self._told: bool | None = None
-        five = connection.version == 5
-        arguments: dict[str, Any] = {} if five else {"clean_session": True}
-        self._client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            protocol=paho.MQTTv5 if five else paho.MQTTv311,
-            **arguments,
-        )
-        self._client.suppress_exceptions = True
+        self._client = companion_client(connection, client_id)
         self._client.on_pre_connect = self._on_pre_connect
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
-        use_account(self._client, connection)
         self._thread = threading.Thread(target=self._run, name="sparkplug-state", daemon=True)
 
     def start(self) -> None:

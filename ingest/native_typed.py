@@ -185,20 +185,14 @@ def decode_typed(
     if not 0 < len(rows) <= limits.readings:
         return False
     wrapper = 1 if shape.form == "readings" else 0
-    devices: Sequence[str] = [topic.device] * len(rows)
-    if shape.has["device"]:
-        devices = named = [row.device for row in rows]
-    if not shape.has["device"]:
-        if not topic.device:
-            return False
-    elif topic.device and any(device != topic.device for device in devices):
-        return False
-    if shape.has["site"] and any(row.site != topic.site for row in rows):
+    named = _devices_of(shape, rows, topic.site, [topic.device] * len(rows))
+    if named is None:
         return False
     found = _columns_of_rows(shape, rows, _count_colons(payload) - wrapper)
     if found is None:
         return False
     times, values, quality = found
+    devices: Sequence[str] = named
     if shape.has["device"] and len(rows) > 1:
         devices = shape.lists.in_turn(named)
     decoded.of(topic.site, topic.family, shape.metrics, shape.units).extend(
@@ -253,14 +247,8 @@ def decode_joined(
             return False
         devices = list(chain.from_iterable(map(repeat, devices, counts)))
     site = topics[0].site
-    if shape.has["site"] and any(row.site != site for row in rows):
-        return False
-    if shape.has["device"]:
-        named = [row.device for row in rows]
-        if any(topic and topic != name for topic, name in zip(devices, named, strict=True)):
-            return False
-        devices = named
-    elif "" in devices:
+    named = _devices_of(shape, rows, site, devices)
+    if named is None:
         return False
     columns = _columns_of_rows(shape, rows, int(np.count_nonzero(text == _COLON)))
     if columns is None:
@@ -268,9 +256,29 @@ def decode_joined(
     if shape.ignored:
         decoded.ignored.update(dict.fromkeys(shape.ignored, len(rows)))
     decoded.of(site, shape.key.family, shape.metrics, shape.units).extend_many(
-        numbers, counts, devices, *columns
+        numbers, counts, named, *columns
     )
     return True
+
+
+def _devices_of(
+    shape: Shape, rows: Sequence[Any], site: str, of_topics: list[str]
+) -> list[str] | None:
+    """The device of each row; None where one has none, or is of another place than its topic.
+
+    Args:
+        of_topics: For each row the device that its topic names, or nothing.
+    """
+    if shape.has["site"] and any(row.site != site for row in rows):
+        return None
+    if not shape.has["device"]:
+        return None if "" in of_topics else of_topics
+    named = [row.device for row in rows]
+    if any(of_topics) and any(
+        topic and topic != name for topic, name in zip(of_topics, named, strict=True)
+    ):
+        return None
+    return named
 
 
 def _count_colons(payload: bytes) -> int:

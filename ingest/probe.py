@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 
 from core.clock import Clock
 from core.connections import MqttConnection
@@ -25,7 +24,7 @@ from core.ids import PROBE_SITE
 from core.ports import TimeSeriesStore
 from ingest.observing import Histogram, HistogramCounts
 from ingest.probe_site import PROBE_FAMILY, PROBE_METRIC, probe_device, probe_topic
-from ingest.subscriber import use_account
+from ingest.subscriber import companion_client
 
 _LOG = logging.getLogger(__name__)
 _LOST_AFTER_S = 30.0
@@ -98,14 +97,10 @@ class Probe:
         self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
 
     def _make_client(self, client_id: str) -> paho.Client:
-        connection = self._connection
-        version = paho.MQTTv5 if connection.version == 5 else paho.MQTTv311
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version)
-        client.suppress_exceptions = True
+        client = companion_client(self._connection, client_id)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
-        use_account(client, connection)
         return client
 
     def start(self) -> None:

@@ -24,7 +24,9 @@ _COLUMNS = (
     "site, device, time_ms FROM newest",
     "filter FROM filters",
 )
-_ASIDE = "SELECT * FROM set_aside WHERE typeof(reason) = 'text'"
+# Table, its columns, and its rows. Without `newest` the store is asked, as for a spool that is new.
+_NEWEST = ("newest", 3, "SELECT site, device, time_ms FROM newest")
+_ASIDE = ("set_aside", 8, "SELECT * FROM set_aside WHERE typeof(reason) = 'text'")
 # Numbers that are asked for one by one where the tree can no longer be walked.
 _MOST_TRIED = 200_000
 _MOST_NAMED = 50
@@ -93,22 +95,16 @@ def rescue(damaged: Path, into: sqlite3.Connection, *, by_name: bool = True) -> 
     salvage = Salvage()
     into.execute("BEGIN IMMEDIATE")
     try:
-        if not by_name:
+        if by_name:
+            for table, width in _TABLES.items():
+                _copy(source, into, table, width, salvage)
+        else:
             salvage.is_complete = False
-            _scan(damaged, into, salvage)
-            with suppress(*_DAMAGE):
-                for row in source.execute(_ASIDE):
-                    _insert(into, "set_aside", 8, row)
-            copy_births(source, into)
-            into.execute("COMMIT")
-            return salvage
-        for table, width in _TABLES.items():
-            _copy(source, into, table, width, salvage)
         _scan(damaged, into, salvage)
+        rest, width, query = _NEWEST if by_name else _ASIDE
         with suppress(*_DAMAGE):
-            # Without it the store is asked, as for a spool that is new.
-            for row in source.execute("SELECT site, device, time_ms FROM newest"):
-                _insert(into, "newest", 3, row)
+            for row in source.execute(query):
+                _insert(into, rest, width, row)
         copy_births(source, into)
         into.execute("COMMIT")
     finally:

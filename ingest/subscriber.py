@@ -269,6 +269,20 @@ def _certificate_end_s(sock: object) -> float | None:
     return float(ssl.cert_time_to_seconds(end)) if isinstance(end, str) else None
 
 
+def companion_client(connection: MqttConnection, client_id: str) -> paho.Client:
+    """A client beside that of the readings, whose session ends with its connection.
+
+    Raises:
+        ConfigurationError: TLS files cannot be used.
+    """
+    version = paho.MQTTv5 if connection.version == 5 else paho.MQTTv311
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=version)
+    # An exception in a callback would end the network thread while it still says connected.
+    client.suppress_exceptions = True
+    use_account(client, connection)
+    return client
+
+
 def use_account(client: paho.Client, connection: MqttConnection) -> None:
     """Give a client the account and the TLS of a connection.
 

@@ -117,6 +117,12 @@ class LinesAsk:
     small: bool = False
     extra_values: tuple[float, ...] = ()
 
+    @property
+    def now_share(self) -> float:
+        """Where in the window the present is: 0 at its beginning, 1 at its end."""
+        length = self.window.end_ms - self.window.start_ms
+        return (self.now_ms - self.window.start_ms) / length
+
 
 def missing_spans(series: Series, settled_ms: int) -> list[tuple[int, int]]:
     """Spans [from, to) without a value, up to what has settled."""

@@ -268,8 +268,7 @@ def margin_annotations(
 
 def now_label(ask: LinesAsk, text: str, now_iso: str) -> dict[str, Any]:
     """The word of the present, on the side of its line that has room."""
-    length = ask.window.end_ms - ask.window.start_ms
-    share = (ask.now_ms - ask.window.start_ms) / length
+    share = ask.now_share
     side = "left" if share < 0.12 else "right" if share > 0.9 else "center"
     return {**f.span_label(text, now_iso, strong=True), "xanchor": side}
 

@@ -292,9 +292,8 @@ def _now(ask: LinesAsk, words: Words) -> dict[str, Any]:
     label = f.span_label(
         words("chart.now", time=clock), f.local_iso(ask.now_ms, ask.zone), strong=True
     )
-    share = (ask.now_ms - ask.window.start_ms) / (ask.window.end_ms - ask.window.start_ms)
     # Its own title stands in the upper left corner.
-    return {**label, "xanchor": "left" if share < 0.3 else "right", "xshift": 2}
+    return {**label, "xanchor": "left" if ask.now_share < 0.3 else "right", "xshift": 2}
 
 
 def _narrow(
@@ -322,8 +321,7 @@ def _narrow(
         if note["xref"] == "x":
             # On the side of the line where it does not touch the first panel's title; the clock
             # stands in the hover, too, so it may also be left out.
-            share = (ask.now_ms - ask.window.start_ms) / (ask.window.end_ms - ask.window.start_ms)
-            at, needed = share * width, f.text_px(text) + 6
+            at, needed = ask.now_share * width, f.text_px(text) + 6
             if at - needed >= titled:
                 kept.append({**note, "xanchor": "right"})
             elif at >= titled and at + needed <= width + margin["r"]:
